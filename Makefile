@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+# One make, no recursion into folders. The first line printed is the resolved configuration; `make help` lists targets.
+#
+#   make                  build/release/{dydit,libdydit.a,libdydit.so}
+#   make CONFIG=debug     the same in build/debug; also asan (address and undefined), tsan (threads)
+#   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=/tmp/root
+
+empty :=
+comma := ,
+space := $(empty) $(empty)
+
+CONFIG ?= release
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+WERROR ?= 1
+V ?= 0
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+# As many jobs as CPUs unless the user chose. (make before 4.4 lets -j of the command line win over this line anyway.)
+ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+MAKEFLAGS += --no-print-directory
+
+ifeq ($(filter $(CONFIG),release debug asan tsan),)
+$(error CONFIG=$(CONFIG) is none of release, debug, asan, tsan)
+endif
+
+# ---- what there is -------------------------------------------------------------------------------------------------
+# Nothing here may fail: on a bare machine make is read before scripts/deps.sh has installed a compiler.
+
+CC_NAME := $(shell v="$$($(CC) --version 2>/dev/null | head -n 1)"; case "$$v" in \
+	(*clang*) echo "clang $$($(CC) -dumpversion)";; ('') echo missing;; (*) echo "gcc $$($(CC) -dumpfullversion)";; esac)
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
+pkg_version = $(or $(shell $(PKG_CONFIG) --modversion $(1) 2>/dev/null),missing)
+JANSSON := $(call pkg_version,jansson)
+LIBPNG := $(call pkg_version,libpng)
+ZLIB := $(call pkg_version,zlib)
+PKG_CONFIG_FOUND := $(shell command -v $(PKG_CONFIG) 2>/dev/null)
+MISSING := $(strip $(if $(filter missing,$(CC_NAME)),a C compiler;) $(if $(PKG_CONFIG_FOUND),$(if \
+	$(filter missing,$(JANSSON)),jansson;) $(if $(filter missing,$(LIBPNG)),libpng;) $(if $(filter missing,$(ZLIB)),zlib;),pkg-config;))
+MISSING := $(subst ; ,$(comma) ,$(MISSING))
+
+# Instruction sets beyond the portable code: kernels/cpu/*_<isa>.c, chosen at run time, never by -march=native.
+ISA_LIST_x86_64 := avx2 avx512
+FLAGS_avx2 := -mavx2 -mfma
+FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mfma -mprefer-vector-width=512
+ISA_ALL := avx2 avx512
+ISA := $(ISA_LIST_$(ARCH))
+
+CONFIG_LINE := dydit: config=$(CONFIG) cc="$(CC_NAME)" arch=$(ARCH) isa=$(subst $(space),$(comma),$(strip portable $(ISA))) \
+	jansson=$(JANSSON) libpng=$(LIBPNG) prefix=$(PREFIX)
+ifneq ($(or $(filter print-config,$(MAKECMDGOALS)),$(filter-out $(DD_CONFIG_SHOWN),$(CONFIG_LINE))),)
+$(info $(CONFIG_LINE))
+endif
+export DD_CONFIG_SHOWN := $(CONFIG_LINE)
+export CC CONFIG CLANG_FORMAT
+
+# ---- flags ---------------------------------------------------------------------------------------------------------
+
+B := build/$(CONFIG)
+O := $(B)/obj
+
+OPT_release := -O2 -g
+OPT_debug := -O0 -g -DDD_DEBUG
+OPT_asan := -O1 -g -fno-omit-frame-pointer
+OPT_tsan := -O1 -g -fno-omit-frame-pointer
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_tsan := -fsanitize=thread
+KERNEL_OPT_release := -O3
+SAN := $(SAN_$(CONFIG))
+
+WARN := -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	$(if $(filter 1,$(WERROR)),-Werror)
+# No fused multiply-adds behind our back, with any compiler: where they belong, the code says fmaf or an intrinsic.
+BASE := -std=c11 $(WARN) -ffp-contract=off -fvisibility=hidden -pthread
+# -isystem: the headers of others are not held to our warnings.
+PKG_CFLAGS := $(patsubst -I%,-isystem%,$(shell $(PKG_CONFIG) --cflags jansson libpng zlib 2>/dev/null))
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs jansson libpng zlib 2>/dev/null)
+LDLIBS += $(PKG_LIBS) -lm -pthread -ldl
+COMPILE = $(CC) $(BASE) $(OPT_$(CONFIG)) $(SAN) $(INC) $(EXTRA) $(CPPFLAGS) $(CFLAGS) -MMD -MP
+LINK = $(CC) $(SAN) $(LDFLAGS)
+
+# ---- sources -------------------------------------------------------------------------------------------------------
+
+LIB_DIRS := kernels/ref kernels/cpu host/base host/io host/model host/plan host/sample host/exec host
+LIB_SRC := $(filter-out $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),kernels/cpu/%_$(i).c), \
+	$(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))))
+CLI_SRC := $(sort $(wildcard host/cli/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+
+objects = $(patsubst %.c,$(O)/%.o,$(1))
+LIB_OBJ := $(call objects,$(LIB_SRC))
+CLI_OBJ := $(call objects,$(CLI_SRC))
+SUPPORT_OBJ := $(call objects,$(SUPPORT_SRC))
+TEST_OBJ := $(call objects,$(UNIT_SRC) $(FUZZ_SRC) $(TOOL_SRC)) $(SUPPORT_OBJ)
+EXAMPLE_OBJ := $(call objects,$(EXAMPLE_SRC))
+UNIT := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
+UNIT_FAST := $(filter-out $(B)/tests/unit/test_slow_%,$(UNIT))
+FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
+TOOLS := $(patsubst %.c,$(B)/%,$(TOOL_SRC))
+EXAMPLES := $(patsubst %.c,$(B)/%,$(EXAMPLE_SRC))
+
+LIB_A := $(B)/libdydit.a
+LIB_SO := $(B)/libdydit.so
+SONAME := libdydit.so.0
+version_part = $(shell sed -n 's/^.define DYDIT_VERSION_$(1) \([0-9]*\).*/\1/p' include/dydit.h 2>/dev/null)
+VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+
+# ---- build ---------------------------------------------------------------------------------------------------------
+
+.PHONY: all lib cli unit unit-fast fuzzers examples asan tsan debug check test test-run demo demo-run fuzz layers \
+	format format-check install uninstall clean help print-config FORCE
+
+all: lib cli
+# The shared library takes no part in sanitizer builds: they test the archive.
+lib: $(LIB_A) $(if $(SAN),,$(LIB_SO) $(B)/$(SONAME))
+cli: $(B)/dydit
+# Shell tests make their broken files with small tools.
+unit: $(UNIT) $(TOOLS)
+unit-fast: $(UNIT_FAST) $(TOOLS)
+fuzzers: $(FUZZERS)
+examples: $(EXAMPLES)
+asan tsan debug:
+	+@$(MAKE) CONFIG=$@ all
+
+# Library code sees the project from its root. The command line sees the public header and its own folder only.
+INC = -I. -Iinclude $(PKG_CFLAGS)
+$(CLI_OBJ): INC = -Iinclude -Ihost
+$(EXAMPLE_OBJ): INC = -Iinclude
+$(TEST_OBJ): INC = -I. -Iinclude -Itests $(PKG_CFLAGS)
+# Of several patterns the most specific one counts.
+$(O)/host/%.o: EXTRA = -fPIC
+$(O)/host/cli/%.o: EXTRA =
+$(O)/kernels/%.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG))
+$(foreach i,$(ISA_ALL),$(eval $(O)/kernels/cpu/%_$(i).o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(FLAGS_$(i))))
+$(call objects,$(FUZZ_SRC)): EXTRA = -DDD_FUZZ_MAIN
+
+ifeq ($(V),1)
+say = @:
+Q :=
+else
+say = @printf '  %-5s %s\n' $(1) $(2)
+Q := @
+endif
+
+$(O)/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(LIB_A): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+$(LIB_SO): $(LIB_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined -o $@ $(LIB_OBJ) $(LDLIBS)
+
+$(B)/$(SONAME): $(LIB_SO)
+	@ln -sf libdydit.so $@
+
+$(B)/dydit: $(CLI_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(LIB_A) $(LDLIBS)
+
+$(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	@$(PKG_CONFIG) --exists cmocka || { echo "dydit: cmocka is missing, which the tests need; scripts/deps.sh gets it" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
+
+$(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(SUPPORT_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB_A) $(LDLIBS)
+
+$(TOOLS): $(B)/tests/tools/%: $(O)/tests/tools/%.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
+
+$(EXAMPLES): $(B)/examples/%: $(O)/examples/%.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
+
+# Objects are older than a change of compiler or flags.
+FLAGS_TEXT := $(CC) | $(CC_NAME) | $(BASE) $(OPT_$(CONFIG)) $(SAN) $(KERNEL_OPT_$(CONFIG)) $(CPPFLAGS) $(CFLAGS) | $(LDFLAGS)
+$(B)/flags: FORCE
+	@if [ -n '$(MISSING)' ]; then echo 'dydit: missing: $(MISSING:;=). scripts/deps.sh gets what is missing on Debian and Ubuntu.' >&2; exit 1; fi
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' >$@
+
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(EXAMPLE_OBJ))
+
+# ---- tests ---------------------------------------------------------------------------------------------------------
+
+check:
+	+@MAKE='$(MAKE)' tests/run.sh check
+fuzz:
+	+@MAKE='$(MAKE)' tests/run.sh fuzz
+# Dependencies first, then make anew: what this run has read may describe a machine without a compiler.
+test:
+	@scripts/deps.sh
+	+@$(MAKE) test-run
+test-run:
+	+@MAKE='$(MAKE)' tests/run.sh test
+demo:
+	@scripts/deps.sh --no-test
+	+@$(MAKE) demo-run
+demo-run: all
+	@scripts/demo.sh
+
+layers:
+	@scripts/layers.sh
+format:
+	@scripts/format.sh
+format-check:
+	@scripts/format.sh --check
+
+# ---- install -------------------------------------------------------------------------------------------------------
+
+INSTALLED := $(BINDIR)/dydit $(LIBDIR)/libdydit.a $(LIBDIR)/libdydit.so $(LIBDIR)/$(SONAME) $(INCLUDEDIR)/dydit.h \
+	$(LIBDIR)/pkgconfig/dydit.pc
+
+$(B)/dydit.pc: include/dydit.h FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: dydit' \
+		'Description: Samples images from dynamic Diffusion Transformers' 'Version: $(VERSION)' \
+		'Requires.private: jansson libpng zlib' 'Libs: -L$${libdir} -ldydit' 'Libs.private: -lm -pthread -ldl' \
+		'Cflags: -I$${includedir}' >$@
+
+install: all $(B)/dydit.pc
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR))
+	install -m 755 $(B)/dydit $(DESTDIR)$(BINDIR)/dydit
+	install -m 644 $(LIB_A) $(DESTDIR)$(LIBDIR)/libdydit.a
+	install -m 755 $(LIB_SO) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdydit.so
+	install -m 644 include/dydit.h $(DESTDIR)$(INCLUDEDIR)/dydit.h
+	install -m 644 $(B)/dydit.pc $(DESTDIR)$(LIBDIR)/pkgconfig/dydit.pc
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+
+clean:
+	rm -rf build
+
+print-config:
+	@:
+
+help:
+	@printf '%s\n' \
+	'all (default)   the command dydit and the libraries, in build/CONFIG' \
+	'lib cli         one of the two' \
+	'unit examples   test programs (cmocka), examples of the C interface' \
+	'asan tsan debug the same as all in another configuration, side by side' \
+	'demo            gets dependencies, builds, draws the demo sheet' \
+	'check           build, include directions, format, quick tests; before every commit' \
+	'test            gets dependencies and runs everything, sanitizers too' \
+	'fuzz            fuzzing corpus as a regression test, with sanitizers' \
+	'layers          include directions (scripts/layers.sh)' \
+	'format          rewrites sources with clang-format; format-check only looks' \
+	'install         PREFIX=$(PREFIX) DESTDIR=; uninstall takes it away' \
+	'clean           removes build/' \
+	'print-config    prints the line that every run begins with' \
+	'' \
+	'Variables: CONFIG=release|debug|asan|tsan CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR'

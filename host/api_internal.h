@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the public API share: the objects behind the handles. */
+#ifndef DD_HOST_API_INTERNAL_H
+#define DD_HOST_API_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "dydit.h"
+#include "host/base/log.h"
+#include "host/base/status.h"
+#include "host/exec/backend.h"
+#include "host/exec/sampler.h"
+#include "host/exec/weights.h"
+#include "host/model/model.h"
+#include "host/plan/plan.h"
+
+struct dydit_ctx {
+    dd_err err;
+    dd_log log;
+    dd_backend *be; /* NULL after a failed dydit_open */
+    char backend_option[16];
+    atomic_int cancel;
+};
+
+struct dydit_model {
+    dydit_ctx *ctx;
+    dd_model *m;
+    dd_weight_store *weights; /* packed at the first run */
+};
+
+struct dydit_plan {
+    dydit_model *model;
+    dd_plan *plan;
+};
+
+/* Settings of a run, resolved and copied. */
+typedef struct dd_settings {
+    char sampler[8], steps[32], rng[16], precision[8];
+    dd_solver solver;
+    double eta, cfg_scale;
+    int cfg_channels, cfg_lo, cfg_hi;
+    int guided; /* cfg_scale above 1 */
+    uint64_t seed;
+    int batch_mode, batch_size, dense;
+    char backend[80];
+} dd_settings;
+
+struct dydit_result {
+    dydit_model *model;
+    dd_settings set;
+    dd_plan *plan;
+    int64_t n;
+    int *labels;
+    dd_sample_out out;
+    int steps_done; /* of a preview, else all */
+    uint64_t weight_bytes;
+    int has_dense; /* dense steps were timed */
+};
+
+/* Begins a call: forgets the last message. */
+void dd_api_begin(dydit_ctx *ctx);
+
+/* Defaults into a caller's struct of `size` bytes; a size we do not know is left for dd_api_options to refuse. */
+void dd_api_defaults(void *dst, size_t size, const void *defaults, size_t full);
+
+/* Copies a caller's options over defaults; sizes that cannot be are ERR_ARG. what: the struct's name. */
+dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char *what, dd_err *err);
+
+/* api_settings.c: checks and resolves sampling options; builds the plan they ask for. */
+dd_status dd_settings_resolve(dd_settings *out, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
+dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_model *model, const dd_plan *given,
+                           dd_err *err);
+dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err);
+dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
+                             int batch);
+
+/* api_plan.c: memory and work of a run; dense: the plan timed beside it, or NULL. */
+dd_status dd_api_estimate(const dydit_model *model, const dd_settings *set, const dydit_sample_options *o,
+                          const dd_plan *plan, const dd_plan *dense, const float *coefs, dydit_estimate *e,
+                          dd_err *err);
+
+/* Packs the weights if that has not happened yet. */
+dd_status dd_api_weights(dydit_model *model, dd_err *err);
+
+/* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
+dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
+
+/* api_stats.c: figures of a run. */
+dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * Public API: models, labels, inspection. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/model/inspect.h"
+#include "host/model/labels.h"
+#include "host/sample/rng.h"
+
+dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format, char **text)
+{
+    if (!ctx || !path || !text) return DYDIT_ERR_ARG;
+    dd_api_begin(ctx);
+    *text = NULL;
+    return (dydit_status)dd_inspect(path, preset, format == DYDIT_JSON, text, &ctx->err);
+}
+
+dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **out, const char *path, const char *preset)
+{
+    if (!ctx || !out || !path) return DYDIT_ERR_ARG;
+    dd_api_begin(ctx);
+    *out = NULL;
+    if (!ctx->be) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_ARG, "this context has no backend");
+    dydit_model *model = calloc(1, sizeof *model);
+    if (!model) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_NOMEM, "%s: out of memory", path);
+    model->ctx = ctx;
+    const dd_status st = dd_model_open(&model->m, path, preset, &ctx->err);
+    if (st != DD_OK) {
+        free(model);
+        return (dydit_status)st;
+    }
+    dd_log_write(&ctx->log, DD_LOG_INFO, "%s: %s, %lld parameters", path, model->m->cfg.arch,
+                 (long long)model->m->n_params);
+    *out = model;
+    return DYDIT_OK;
+}
+
+void dydit_model_close(dydit_model **model)
+{
+    if (!model || !*model) return;
+    dd_weights_free(&(*model)->weights);
+    dd_model_close(&(*model)->m);
+    free(*model);
+    *model = NULL;
+}
+
+dydit_status dydit_model_get_info(const dydit_model *model, dydit_model_info *info)
+{
+    dydit_model_info full;
+    if (!model || !info) return DYDIT_ERR_ARG;
+    dd_api_begin(model->ctx);
+    const dd_status st = dd_api_options(&full, sizeof full, info, "dydit_model_info", &model->ctx->err);
+    if (st != DD_OK) return (dydit_status)st;
+    const dd_config *c = &model->m->cfg;
+    full = (dydit_model_info){.size = info->size,
+                              .arch = c->arch,
+                              .input_size = c->input_size,
+                              .patch_size = c->patch_size,
+                              .in_channels = c->in_channels,
+                              .hidden_size = c->hidden_size,
+                              .depth = c->depth,
+                              .num_heads = c->num_heads,
+                              .num_classes = c->num_classes,
+                              .cfg_channels = c->cfg_channels,
+                              .tokens = c->tokens,
+                              .dynamic = c->dynamic,
+                              .has_labels = c->labels != NULL,
+                              .is_latent = c->in_channels != 1 && c->in_channels != 3,
+                              .parameters = model->m->n_params};
+    memcpy(info, &full, info->size);
+    return DYDIT_OK;
+}
+
+const char *dydit_label_name(const dydit_model *model, int label)
+{
+    if (!model || !model->m->cfg.labels || label < 0 || label >= model->m->cfg.num_classes) return NULL;
+    return model->m->cfg.labels[label];
+}
+
+dydit_status dydit_labels_parse(const dydit_model *model, const char *spec, int **labels, int64_t *n)
+{
+    if (!model || !spec || !labels || !n) return DYDIT_ERR_ARG;
+    dd_api_begin(model->ctx);
+    *labels = NULL;
+    return (dydit_status)dd_labels_parse(&model->m->cfg, spec, labels, n, &model->ctx->err);
+}
+
+dydit_status dydit_labels_random(const dydit_model *model, uint64_t seed, int64_t first, int64_t n, int *out)
+{
+    if (!model || !out || n < 0 || first < 0) return DYDIT_ERR_ARG;
+    dd_api_begin(model->ctx);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (int)dd_label_hash(seed, (uint64_t)(first + i), (uint32_t)model->m->cfg.num_classes);
+    return DYDIT_OK;
+}
+
+dd_status dd_api_weights(dydit_model *model, dd_err *err)
+{
+    if (model->weights) return DD_OK;
+    return dd_weights_load(&model->weights, model->m, model->ctx->be, err);
+}

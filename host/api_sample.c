@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ * Public API: sampling. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/io/safetensors.h"
+
+typedef struct run {
+    dydit_model *model;
+    dydit_sample_options o;
+    dydit_result *r;
+    dd_plan *dense;
+    float *coefs, *latents_in, *noise_in;
+} run;
+
+static int on_step(void *user, const dd_sample_state *st)
+{
+    run *u = user;
+    const double total = (double)st->images * st->steps;
+    const double done = (double)st->first * st->steps + (double)st->batch * (st->step + 1);
+    dydit_progress p = {st->images_done, st->images, st->step + 1, st->steps, st->seconds, 0, 0};
+    if (st->seconds > 0 && done > 0) {
+        p.images_per_s = done / st->steps / st->seconds;
+        p.seconds_left = (total - done) / done * st->seconds;
+    }
+    return u->o.progress ? u->o.progress(u->o.user, &p) : 0;
+}
+
+static int on_preview(void *user, const dd_sample_state *st)
+{
+    run *u = user;
+    u->r->steps_done = st->step + 1;
+    return u->o.preview ? u->o.preview(u->o.user, u->r, st->step + 1) : 0;
+}
+
+/* Reads `first` or `second` (may be NULL) from a file of inputs. */
+static dd_status read_input(const char *path, const char *prefix, const char *first, const char *second, int rank,
+                            const int64_t *shape, float **out, dd_err *err)
+{
+    dd_st_file *f = NULL;
+    const dd_tensor *t = NULL;
+    char name[256];
+    if (!path) return DD_OK;
+    DD_TRY(dd_st_open(&f, path, err));
+    snprintf(name, sizeof name, "%s%s", prefix ? prefix : "", first);
+    if (second && !dd_st_find(f, name)) first = second;
+    dd_status st = dd_st_require(f, prefix ? prefix : "", first, rank, shape, &t, err);
+    if (st == DD_OK) {
+        *out = malloc((size_t)t->count * sizeof **out + 1);
+        st = *out ? dd_st_read_f32(f, t, *out, err) : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
+    }
+    dd_st_close(&f);
+    return st;
+}
+
+static dd_status read_inputs(run *u, dd_err *err)
+{
+    const dd_config *c = &u->model->m->cfg;
+    const int64_t size = c->input_size, shape[5] = {u->r->plan->n_steps, u->o.n_images, c->in_channels, size, size};
+    DD_TRY(read_input(u->o.latents_in, u->o.in_prefix, "x", "latents", 4, shape + 1, &u->latents_in, err));
+    return read_input(u->o.noise_in, u->o.in_prefix, "noise", NULL, 5, shape, &u->noise_in, err);
+}
+
+static dd_status check_labels(const run *u, dd_err *err)
+{
+    if (u->o.n_images < 1)
+        return DD_FAIL(err, DD_ERR_ARG, "number of images is %lld: at least 1", (long long)u->o.n_images);
+    if (!u->o.labels) return DD_FAIL(err, DD_ERR_ARG, "labels are missing");
+    const int classes = u->model->m->cfg.num_classes;
+    for (int64_t i = 0; i < u->o.n_images; i++)
+        if (u->o.labels[i] < 0 || u->o.labels[i] >= classes)
+            return DD_FAIL(err, DD_ERR_ARG, "label %d of image %lld is out of range: 0 to %d", u->o.labels[i],
+                           (long long)i, classes - 1);
+    return DD_OK;
+}
+
+static dd_status check_memory(run *u, dd_err *err)
+{
+    dydit_estimate e;
+    if (!u->o.max_mem) return DD_OK;
+    DD_TRY(dd_api_estimate(u->model, &u->r->set, &u->o, u->r->plan, u->dense, u->coefs, &e, err));
+    if (e.peak_bytes <= u->o.max_mem) return DD_OK;
+    if (e.max_batch < 1)
+        return DD_FAIL(err, DD_ERR_NOMEM,
+                       "%.3g GB are needed, more than the limit of %.3g GB, and no batch size would fit",
+                       (double)e.peak_bytes / 1e9, (double)u->o.max_mem / 1e9);
+    return DD_FAIL(err, DD_ERR_NOMEM,
+                   "batches of %d images need %.3g GB, more than the limit of %.3g GB; %d images would fit",
+                   e.batch_size, (double)e.peak_bytes / 1e9, (double)u->o.max_mem / 1e9, e.max_batch);
+}
+
+static dd_status prepare(run *u, dd_err *err)
+{
+    dydit_result *r = u->r;
+    DD_TRY(dd_settings_resolve(&r->set, u->model, &u->o, err));
+    DD_TRY(check_labels(u, err));
+    DD_TRY(dd_settings_plan(&r->plan, &r->set, u->model, u->o.plan ? u->o.plan->plan : NULL, err));
+    if (u->o.compare_dense) {
+        dd_settings dense = r->set;
+        dense.dense = 1;
+        DD_TRY(dd_settings_plan(&u->dense, &dense, u->model, NULL, err));
+        for (int i = 0; i < u->dense->n_steps; i++) u->dense->rows[i].guided = r->plan->rows[i].guided;
+    }
+    DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
+    DD_TRY(read_inputs(u, err));
+    DD_TRY(check_memory(u, err));
+    r->n = u->o.n_images;
+    r->labels = malloc((size_t)r->n * sizeof *r->labels);
+    if (!r->labels) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the labels");
+    memcpy(r->labels, u->o.labels, (size_t)r->n * sizeof *r->labels);
+    return DD_OK;
+}
+
+static bool uses_noise(const dd_settings *s) { return s->solver == DD_SOLVER_DDPM || s->eta != 0; }
+
+static dd_status execute(run *u, dd_err *err)
+{
+    dydit_result *r = u->r;
+    dydit_ctx *ctx = u->model->ctx;
+    DD_TRY(dd_api_weights(u->model, err));
+    r->weight_bytes = u->model->weights->bytes;
+    r->has_dense = u->dense != NULL;
+    dd_sample_job job = {.spec = dd_settings_spec(&r->set, u->model->m, r->plan, u->coefs, r->set.batch_size),
+                         .dense = u->dense,
+                         .be = ctx->be,
+                         .weights = u->model->weights,
+                         .n_images = r->n,
+                         .labels = r->labels,
+                         .noise_rows = r->set.guided ? 2 : 1,
+                         .noise_used = uses_noise(&r->set),
+                         .seed = r->set.seed,
+                         .batch_mode = r->set.batch_mode,
+                         .latents_in = u->latents_in,
+                         .noise_in = u->noise_in,
+                         .keep_trajectory = u->o.keep_trajectory != 0,
+                         .preview_interval = u->o.preview ? u->o.preview_interval : 0,
+                         .cancel = &ctx->cancel,
+                         .on_step = on_step,
+                         .on_preview = on_preview,
+                         .user = u};
+    job.spec.want_x0 = job.preview_interval > 0;
+    const dd_status st = dd_sampler_run(&job, &r->out, err);
+    r->steps_done = r->plan->n_steps;
+    return st;
+}
+
+dydit_status dydit_sample(dydit_model *model, const dydit_sample_options *options, dydit_result **out)
+{
+    run u = {.model = model};
+    if (!model || !out) return DYDIT_ERR_ARG;
+    dd_err *err = &model->ctx->err;
+    dd_api_begin(model->ctx);
+    *out = NULL;
+    atomic_store(&model->ctx->cancel, 0);
+    dydit_sample_options_init(&u.o, sizeof u.o);
+    u.r = calloc(1, sizeof *u.r);
+    dd_status st = u.r ? dd_api_options(&u.o, sizeof u.o, options, "dydit_sample_options", err)
+                       : DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a result");
+    if (st == DD_OK) {
+        u.r->model = model;
+        st = prepare(&u, err);
+    }
+    if (st == DD_OK) st = execute(&u, err);
+    if (st == DD_OK) *out = u.r;
+    else dydit_result_close(&u.r);
+    dd_plan_free(&u.dense);
+    free(u.coefs);
+    free(u.latents_in);
+    free(u.noise_in);
+    return (dydit_status)st;
+}
+
+void dydit_result_close(dydit_result **result)
+{
+    if (!result || !*result) return;
+    dydit_result *r = *result;
+    dd_sample_out_fini(&r->out);
+    dd_plan_free(&r->plan);
+    free(r->labels);
+    free(r);
+    *result = NULL;
+}

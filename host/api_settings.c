@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * Sampling options: defaults, checks, and what they mean as plan, coefficients and run. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/plan/policy.h"
+#include "host/sample/schedule.h"
+#include "host/sample/solver.h"
+
+#define DEFAULT_BATCH 32
+
+void dydit_sample_options_init(dydit_sample_options *o, size_t size)
+{
+    const dydit_sample_options defaults = {.size = size,
+                                           .sampler = "auto",
+                                           .steps = "250",
+                                           .cfg_scale = 4.0,
+                                           .cfg_hi = DD_TRAIN_STEPS - 1,
+                                           .rng = "torch-cpu"};
+    dd_api_defaults(o, size, &defaults, sizeof defaults);
+}
+
+static dd_status resolve_sampler(dd_settings *s, const dydit_sample_options *o, dd_err *err)
+{
+    const char *sampler = o->sampler ? o->sampler : "auto", *steps = o->steps ? o->steps : "250";
+    if (strcmp(sampler, "auto") == 0) sampler = strncmp(steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    if (strcmp(sampler, "ddpm") != 0 && strcmp(sampler, "ddim") != 0)
+        return DD_FAIL(err, DD_ERR_ARG, "sampler '%s' is not known: ddpm or ddim", sampler);
+    if (strlen(steps) >= sizeof s->steps)
+        return DD_FAIL(err, DD_ERR_ARG, "sampling steps '%.40s…' is no number of steps", steps);
+    s->solver = strcmp(sampler, "ddim") == 0 ? DD_SOLVER_DDIM : DD_SOLVER_DDPM;
+    snprintf(s->sampler, sizeof s->sampler, "%s", sampler);
+    snprintf(s->steps, sizeof s->steps, "%s", steps);
+    if (!isfinite(o->eta) || o->eta < 0 || o->eta > 1)
+        return DD_FAIL(err, DD_ERR_ARG, "eta %g is out of range: 0 to 1", o->eta);
+    if (o->eta != 0 && s->solver != DD_SOLVER_DDIM)
+        return DD_FAIL(err, DD_ERR_ARG, "eta %g has no meaning for the sampler ddpm", o->eta);
+    s->eta = o->eta;
+    return DD_OK;
+}
+
+static dd_status resolve_guidance(dd_settings *s, const dydit_sample_options *o, const dd_config *c, dd_err *err)
+{
+    if (!isfinite(o->cfg_scale) || fabs(o->cfg_scale) > 1e6)
+        return DD_FAIL(err, DD_ERR_ARG, "guidance scale %g is out of range", o->cfg_scale);
+    if (o->cfg_channels < 0 || o->cfg_channels > c->in_channels)
+        return DD_FAIL(err, DD_ERR_ARG, "cfg-channels %d is out of range: 1 to %d", o->cfg_channels, c->in_channels);
+    if (o->cfg_lo < 0 || o->cfg_hi >= DD_TRAIN_STEPS || o->cfg_lo > o->cfg_hi)
+        return DD_FAIL(err, DD_ERR_ARG, "cfg-interval %d %d is no interval of original timesteps 0 to %d", o->cfg_lo,
+                       o->cfg_hi, DD_TRAIN_STEPS - 1);
+    s->cfg_scale = o->cfg_scale;
+    s->cfg_channels = o->cfg_channels ? o->cfg_channels : c->cfg_channels;
+    s->cfg_lo = o->cfg_lo;
+    s->cfg_hi = o->cfg_hi;
+    s->guided = o->cfg_scale > 1.0;
+    return DD_OK;
+}
+
+dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dydit_sample_options *o, dd_err *err)
+{
+    memset(s, 0, sizeof *s);
+    DD_TRY(resolve_sampler(s, o, err));
+    DD_TRY(resolve_guidance(s, o, &model->m->cfg, err));
+    if (o->rng && strcmp(o->rng, "torch-cpu") != 0)
+        return DD_FAIL(err, DD_ERR_ARG, "random stream '%s' is not known: torch-cpu", o->rng);
+    if (o->seed_mode != DYDIT_SEED_PER_IMAGE && o->seed_mode != DYDIT_SEED_BATCH)
+        return DD_FAIL(err, DD_ERR_ARG, "seed mode %d is not known", (int)o->seed_mode);
+    if (o->batch_size < 0 || o->batch_size > 65536)
+        return DD_FAIL(err, DD_ERR_ARG, "batch size %d is out of range: 1 to 65536", o->batch_size);
+    if (o->n_images < 0 || o->n_images > 1 << 30)
+        return DD_FAIL(err, DD_ERR_ARG, "number of images %lld is out of range: 1 to %d", (long long)o->n_images,
+                       1 << 30);
+    if (o->preview_interval < 0)
+        return DD_FAIL(err, DD_ERR_ARG, "preview interval %d is negative", o->preview_interval);
+    s->seed = o->seed;
+    s->batch_mode = o->seed_mode == DYDIT_SEED_BATCH;
+    s->batch_size = o->batch_size ? o->batch_size : DEFAULT_BATCH;
+    if (o->n_images > 0 && o->n_images < s->batch_size) s->batch_size = (int)o->n_images;
+    s->dense = o->dense != 0;
+    snprintf(s->rng, sizeof s->rng, "torch-cpu");
+    snprintf(s->precision, sizeof s->precision, "fp32");
+    snprintf(s->backend, sizeof s->backend, "%s (%s)", model->ctx->be->name, model->ctx->be->detail);
+    return DD_OK;
+}
+
+/* A given plan must visit the timesteps of the sampler, since the solver's coefficients are made for these. */
+static dd_status check_given(const dd_plan *given, const dd_plan *own, const dd_settings *set, const dd_model *m,
+                             dd_err *err)
+{
+    DD_TRY(dd_plan_validate(given, m, "plan", err));
+    if (given->n_steps != own->n_steps)
+        return DD_FAIL(err, DD_ERR_FORMAT, "plan: it has %d steps, but %s takes %d", given->n_steps, set->steps,
+                       own->n_steps);
+    for (int i = 0; i < own->n_steps; i++) {
+        if (given->rows[i].timestep != own->rows[i].timestep)
+            return DD_FAIL(err, DD_ERR_FORMAT, "plan: step %d is at timestep %g, but %s is at %g there", i,
+                           (double)given->rows[i].timestep, set->steps, (double)own->rows[i].timestep);
+        if (given->rows[i].guided && !set->guided)
+            return DD_FAIL(err, DD_ERR_FORMAT, "plan: step %d is guided, but the guidance scale %g means no guidance",
+                           i, set->cfg_scale);
+    }
+    return DD_OK;
+}
+
+dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_model *model, const dd_plan *given,
+                           dd_err *err)
+{
+    dd_schedule sch;
+    float t[DD_TRAIN_STEPS];
+    int guided[DD_TRAIN_STEPS];
+    dd_plan *own = NULL;
+    DD_TRY(dd_schedule_build(&sch, set->steps, err));
+    for (int i = 0; i < sch.n; i++) {
+        const int step = sch.timestep[sch.n - 1 - i];
+        t[i] = (float)step;
+        guided[i] = set->guided && step >= set->cfg_lo && step <= set->cfg_hi;
+    }
+    *plan = NULL;
+    DD_TRY(dd_plan_build(&own, model->m, t, guided, sch.n, err));
+    dd_status st = DD_OK;
+    if (given) {
+        st = check_given(given, own, set, model->m, err);
+        dd_plan_free(&own);
+        return st == DD_OK ? dd_plan_copy(plan, given, err) : st;
+    }
+    if (!set->dense) st = dd_policy_dydit(own, model->m, NULL, err);
+    if (st != DD_OK) dd_plan_free(&own);
+    *plan = own;
+    return st;
+}
+
+dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err)
+{
+    dd_schedule sch;
+    DD_TRY(dd_schedule_build(&sch, set->steps, err));
+    *coefs = calloc((size_t)sch.n * DD_COEF_COUNT, sizeof **coefs);
+    if (!*coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the solver's coefficients");
+    const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma, err);
+    if (st == DD_OK) return DD_OK;
+    free(*coefs);
+    *coefs = NULL;
+    return st;
+}
+
+dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
+                             int batch)
+{
+    return (dd_run_spec){.model = m,
+                         .plan = plan,
+                         .max_images = batch,
+                         .cfg_scale = (float)set->cfg_scale,
+                         .cfg_channels = set->cfg_channels,
+                         .coefs = coefs,
+                         .solver = set->solver,
+                         .want_hits = m->n_routers > 0};
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ * Public API: what a run did, in numbers. MACs follow from the plan and the measured token counts. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/base/str.h"
+#include "host/io/json.h"
+#include "host/plan/cost.h"
+
+dd_status dd_result_kept(const dydit_result *r, double **out, dd_err *err)
+{
+    const dd_model *m = r->model->m;
+    double *kept = calloc((size_t)r->plan->n_steps * (size_t)m->n_sites, sizeof *kept);
+    if (!kept) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for token shares");
+    for (int t = 0; t < r->plan->n_steps; t++)
+        for (int s = 0; s < m->n_sites; s++) {
+            const dd_cell *c = dd_plan_cell(r->plan, t, s);
+            double *share = &kept[(size_t)t * (size_t)m->n_sites + (size_t)s];
+            *share = 1.0;
+            if (c->rows != DD_ROWS_ROUTED || c->router < 0 || r->out.rows[t] == 0) continue;
+            const uint64_t n = r->out.kept[(size_t)t * (size_t)m->n_routers + (size_t)c->router];
+            *share = (double)n / ((double)r->out.rows[t] * m->cfg.tokens);
+        }
+    *out = kept;
+    return DD_OK;
+}
+
+/* Mean shares of heads, groups and tokens over steps and sites. */
+static void add_shares(const dydit_result *r, const double *kept, dydit_stats *s)
+{
+    const dd_model *m = r->model->m;
+    double units[2] = {0, 0};
+    int64_t sites[2] = {0, 0};
+    double tokens = 0;
+    for (int t = 0; t < r->plan->n_steps; t++)
+        for (int i = 0; i < m->n_sites; i++) {
+            const dd_cell *c = dd_plan_cell(r->plan, t, i);
+            const int mlp = m->sites[i].kind == DD_SITE_MLP, runs = c->op == DD_CELL_COMPUTE;
+            sites[mlp]++;
+            if (runs) units[mlp] += (double)dd_popcount64(c->units) / m->sites[i].units;
+            if (runs && mlp) tokens += kept[(size_t)t * (size_t)m->n_sites + (size_t)i];
+        }
+    s->heads = sites[0] ? units[0] / (double)sites[0] : 0;
+    s->groups = sites[1] ? units[1] / (double)sites[1] : 0;
+    s->tokens = sites[1] ? tokens / (double)sites[1] : 0;
+}
+
+dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
+{
+    const dd_model *m = r->model->m;
+    double *kept = NULL;
+    *s = (dydit_stats){.size = sizeof *s, .images = r->n, .seconds = r->out.seconds};
+    if (!r->out.rows) return DD_OK;
+    DD_TRY(dd_result_kept(r, &kept, err));
+    for (int t = 0; t < r->plan->n_steps; t++) {
+        const dd_cost c = dd_cost_step(r->plan, m, t, (int64_t)r->out.rows[t], kept + (size_t)t * (size_t)m->n_sites);
+        const double cond = (double)dd_cost_cond(m, (int64_t)r->out.labels[t]);
+        s->macs_dense += (double)c.dense + cond;
+        s->macs_executed += (double)c.executed + cond;
+        s->forward_rows += (int64_t)r->out.rows[t];
+    }
+    add_shares(r, kept, s);
+    free(kept);
+    s->mac_ratio = s->macs_executed > 0 ? s->macs_dense / s->macs_executed : 0;
+    s->images_per_s = s->seconds > 0 ? (double)r->n / s->seconds : 0;
+    s->dense_seconds = r->out.dense_seconds;
+    s->speedup = s->dense_seconds > 0 && s->seconds > 0 ? s->dense_seconds / s->seconds : 0;
+    s->peak_bytes = r->weight_bytes + r->out.session_bytes;
+    return DD_OK;
+}
+
+dydit_status dydit_result_stats(const dydit_result *r, dydit_stats *stats)
+{
+    dydit_stats full;
+    if (!r || !stats) return DYDIT_ERR_ARG;
+    dd_err *err = &r->model->ctx->err;
+    dd_api_begin(r->model->ctx);
+    dd_status st = dd_api_options(&full, sizeof full, stats, "dydit_stats", err);
+    if (st == DD_OK) st = dd_result_figures(r, &full, err);
+    if (st != DD_OK) return (dydit_status)st;
+    full.size = stats->size;
+    memcpy(stats, &full, stats->size);
+    return DYDIT_OK;
+}
+
+static json_t *report_settings(const dydit_result *r)
+{
+    const dd_settings *s = &r->set;
+    char hex[32];
+    json_t *o = json_object(), *labels = json_array();
+    for (int64_t i = 0; i < r->n; i++) json_array_append_new(labels, json_integer(r->labels[i]));
+    json_object_set_new(o, "sampler", json_string(s->sampler));
+    json_object_set_new(o, "steps", json_string(s->steps));
+    json_object_set_new(o, "eta", json_real(s->eta));
+    json_object_set_new(o, "cfg_scale", json_real(s->cfg_scale));
+    json_object_set_new(o, "cfg_channels", json_integer(s->cfg_channels));
+    json_object_set_new(o, "cfg_interval", json_pack("[ii]", s->cfg_lo, s->cfg_hi));
+    json_object_set_new(o, "seed", json_integer((json_int_t)s->seed));
+    json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
+    json_object_set_new(o, "rng", json_string(s->rng));
+    json_object_set_new(o, "batch_size", json_integer(s->batch_size));
+    json_object_set_new(o, "precision", json_string(s->precision));
+    json_object_set_new(o, "backend", json_string(s->backend));
+    json_object_set_new(o, "policy", json_string(r->plan->policy));
+    snprintf(hex, sizeof hex, "%016" PRIx64, r->plan->model_id);
+    json_object_set_new(o, "plan", json_string(hex));
+    snprintf(hex, sizeof hex, "%016" PRIx64, dd_plan_hash(r->plan));
+    json_object_set_new(o, "plan_table", json_string(hex));
+    json_object_set_new(o, "labels", labels);
+    return o;
+}
+
+static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
+{
+    json_t *doc = json_object();
+    json_object_set_new(doc, "schema", json_string("dydit-run"));
+    json_object_set_new(doc, "schema_version", json_integer(1));
+    json_object_set_new(doc, "version", json_string(dydit_version()));
+    json_object_set_new(doc, "arch", json_string(r->model->m->cfg.arch));
+    json_object_set_new(doc, "settings", report_settings(r));
+    json_object_set_new(doc, "images", json_integer(s->images));
+    json_object_set_new(doc, "seconds", json_real(s->seconds));
+    json_object_set_new(doc, "images_per_s", json_real(s->images_per_s));
+    json_object_set_new(doc, "forward_rows", json_integer(s->forward_rows));
+    json_object_set_new(doc, "macs_dense", json_real(s->macs_dense));
+    json_object_set_new(doc, "macs_executed", json_real(s->macs_executed));
+    json_object_set_new(doc, "mac_ratio", json_real(s->mac_ratio));
+    json_object_set_new(doc, "active",
+                        json_pack("{sfsfsf}", "heads", s->heads, "groups", s->groups, "tokens", s->tokens));
+    json_object_set_new(doc, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
+    if (r->has_dense) {
+        json_object_set_new(doc, "dense_seconds", json_real(s->dense_seconds));
+        json_object_set_new(doc, "speedup", json_real(s->speedup));
+        json_object_set_new(doc, "realised", json_real(s->mac_ratio > 0 ? s->speedup / s->mac_ratio : 0));
+    }
+    return doc;
+}
+
+static dd_status report_text(const dydit_result *r, const dydit_stats *s, char **text, dd_err *err)
+{
+    dd_str out = {0};
+    dd_str_addf(&out, "%lld image%s in %.2f s, %.3g images/s  (%s, %s, %s steps, guidance %g, seed %" PRIu64 ")\n",
+                (long long)s->images, s->images == 1 ? "" : "s", s->seconds, s->images_per_s, r->model->m->cfg.arch,
+                r->set.sampler, r->set.steps, r->set.guided ? r->set.cfg_scale : 1.0, r->set.seed);
+    dd_str_addf(&out, "backend   %s, %s\n", r->set.backend, r->set.precision);
+    dd_str_addf(&out, "MACs      %.4g G executed, %.4g G dense-equivalent: ratio %.2f\n", s->macs_executed / 1e9,
+                s->macs_dense / 1e9, s->mac_ratio);
+    dd_str_addf(&out, "active    heads %.0f %%, MLP groups %.0f %%, tokens %.0f %%\n", 100 * s->heads, 100 * s->groups,
+                100 * s->tokens);
+    if (r->has_dense)
+        dd_str_addf(&out, "dense     %.2f s in the same run: measured speed-up %.2f, %.0f %% of the MAC ratio\n",
+                    s->dense_seconds, s->speedup, s->mac_ratio > 0 ? 100 * s->speedup / s->mac_ratio : 0.0);
+    dd_str_addf(&out, "memory    %.1f MB, weights included\n", (double)s->peak_bytes / 1e6);
+    return dd_str_take(&out, text, err);
+}
+
+dydit_status dydit_result_report(const dydit_result *r, dydit_format format, char **text)
+{
+    dydit_stats s;
+    if (!r || !text) return DYDIT_ERR_ARG;
+    dd_err *err = &r->model->ctx->err;
+    dd_api_begin(r->model->ctx);
+    *text = NULL;
+    dd_status st = dd_result_figures(r, &s, err);
+    if (st == DD_OK && format == DYDIT_JSON) {
+        json_t *doc = report_doc(r, &s);
+        st = dd_json_print(doc, text, err);
+        json_decref(doc);
+    } else if (st == DD_OK) {
+        st = report_text(r, &s, text, err);
+    }
+    return (dydit_status)st;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ * `dydit plan`: shows and writes what every step computes. */
+#include <string.h>
+
+#include "cli/common.h"
+#include "cli/outputs.h"
+
+typedef struct plan_args {
+    cli_common common;
+    const char *steps, *sampler;
+    double eta, cfg_scale;
+    int cfg_interval[2];
+    const char *plan, *output, *svg;
+    bool dense, json;
+} plan_args;
+
+#define ROW(...) CLI_ROW(plan_args, __VA_ARGS__)
+
+static const cli_option options[] = {
+    CLI_MODEL_ROWS(plan_args),
+    CLI_HEADING("what is planned"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
+    ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
+    ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
+    ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
+    ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "show this plan instead"),
+    CLI_HEADING("files"),
+    ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0, "the plan as JSON, for dydit sample --plan"),
+    ROW(TEXT, "svg", "plan-svg", svg, "FILE", 0, 0, 0, "a drawing of it"),
+    CLI_HEADING("machine and talk"),
+    CLI_MACHINE_ROWS(plan_args),
+    ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the plan as JSON instead of the table"),
+    CLI_TALK_ROWS(plan_args),
+};
+
+static const cli_spec spec = {"plan",
+                              "--ckpt FILE [flags]",
+                              "Shows which heads, channel groups and tokens every step computes. Nothing is sampled.",
+                              options,
+                              (int)(sizeof options / sizeof options[0]),
+                              NULL,
+                              "  dydit plan --ckpt models/glyphs.safetensors --steps ddim50 --svg plan.svg\n"
+                              "  dydit plan --ckpt models/glyphs.safetensors --steps ddim50 -o plan.json\n"
+                              "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --plan plan.json\n"};
+
+static int check_flags(const plan_args *a, const cli_args *args)
+{
+    static const char *const fixed[] = {"steps", "sampler", "eta", "cfg-scale", "cfg-interval", "dense"};
+    for (size_t i = 0; a->plan && i < sizeof fixed / sizeof fixed[0]; i++) {
+        if (cli_given(args, fixed[i])) {
+            return cli_fail(CLI_USAGE, "--plan and --%s exclude each other: the file says what is computed", fixed[i]);
+        }
+    }
+    return CLI_OK;
+}
+
+static dydit_status get_plan(const plan_args *a, dydit_model *model, dydit_plan **plan)
+{
+    dydit_sample_options o;
+    if (a->plan) return dydit_plan_read(model, a->plan, plan);
+    dydit_sample_options_init(&o, sizeof o);
+    o.steps = a->steps;
+    o.sampler = a->sampler;
+    o.eta = a->eta;
+    o.cfg_scale = a->cfg_scale;
+    o.cfg_lo = a->cfg_interval[0];
+    o.cfg_hi = a->cfg_interval[1];
+    o.dense = a->dense;
+    return dydit_plan_build(model, &o, plan);
+}
+
+static dydit_status write_report(dydit_ctx *ctx, const dydit_plan *plan, dydit_format format, const char *path)
+{
+    char *text = NULL;
+    if (!path) return DYDIT_OK;
+    dydit_status st = dydit_plan_report(plan, format, &text);
+    if (st == DYDIT_OK) st = dydit_write_text(ctx, path, text);
+    dydit_free(text);
+    return st;
+}
+
+static int show(const plan_args *a, dydit_ctx *ctx, const dydit_plan *plan)
+{
+    const dydit_format format = a->json ? DYDIT_JSON : DYDIT_TEXT;
+    char *text = NULL;
+    dydit_status st = write_report(ctx, plan, DYDIT_JSON, a->output);
+    if (st == DYDIT_OK) st = write_report(ctx, plan, DYDIT_SVG, a->svg);
+    if (st == DYDIT_OK && (a->json || !a->common.quiet)) {
+        st = dydit_plan_report(plan, format, &text);
+        if (st == DYDIT_OK) cli_out_free(text, format);
+    }
+    return st == DYDIT_OK ? CLI_OK : cli_fail_status(ctx, st);
+}
+
+static int run(const plan_args *a, dydit_ctx *ctx, dydit_model *model)
+{
+    cli_outputs files;
+    dydit_plan *plan = NULL;
+    memset(&files, 0, sizeof files);
+    cli_outputs_in(&files, "--ckpt", a->common.ckpt);
+    cli_outputs_in(&files, "--plan", a->plan);
+    cli_outputs_out(&files, "--output", a->output);
+    cli_outputs_out(&files, "--svg", a->svg);
+    int rc = cli_outputs_check(&files, ctx);
+    if (rc != CLI_OK) return rc;
+    const dydit_status st = get_plan(a, model, &plan);
+    rc = st == DYDIT_OK ? show(a, ctx, plan) : cli_fail_status(ctx, st);
+    dydit_plan_close(&plan);
+    return rc;
+}
+
+int cli_plan(int n_words, char **words)
+{
+    plan_args a;
+    cli_args args;
+    dydit_ctx *ctx = NULL;
+    dydit_model *model = NULL;
+    int rc = cli_parse(&spec, n_words, words, &a, sizeof a, &args);
+    if (rc == CLI_OK && args.help) {
+        cli_help(&spec);
+        return CLI_OK;
+    }
+    if (rc == CLI_OK) rc = check_flags(&a, &args);
+    if (rc != CLI_OK) return rc;
+    rc = cli_open(&a.common, &ctx, &model);
+    if (rc == CLI_OK) rc = run(&a, ctx, model);
+    cli_close(&ctx, &model);
+    return rc;
+}

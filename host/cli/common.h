@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * What all commands share: their entry points, the flags for model and machine, opening both. */
+#ifndef CLI_COMMON_H
+#define CLI_COMMON_H
+
+#include "cli/options.h"
+#include "cli/term.h"
+#include "dydit.h"
+
+typedef struct cli_common {
+    const char *ckpt, *preset, *backend;
+    int threads, verbose;
+    bool quiet;
+} cli_common;
+
+/* Rows of a flag table for a struct s_ that holds `cli_common common`. */
+#define CLI_MODEL_ROWS(s_)                                                                                        \
+    CLI_HEADING("model"),                                                                                         \
+        CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0, "safetensors checkpoint of a DiT or DyDiT"), \
+        CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0, "geometry, e.g. DyDiT-XL/2; else from the file")
+#define CLI_MACHINE_ROWS(s_)                                                                   \
+    CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cpu or ref"), \
+        CLI_ROW(s_, INT, "threads", "t", common.threads, "N", "0", 0, 4096, "0: the CPUs this process may use")
+#define CLI_TALK_ROWS(s_)                                                           \
+    CLI_ROW(s_, FLAG, "quiet", "q", common.quiet, 0, 0, 0, 0, "print errors only"), \
+        CLI_ROW(s_, COUNT, "verbose", "v", common.verbose, 0, 0, 0, 0, "say more on stderr; twice: even more")
+
+typedef int cli_command_fn(int n_words, char **words);
+
+cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_info;
+
+/* Context and, where model is not NULL, the model of --ckpt. On failure prints why and returns the exit code; whatever
+ * was opened is closed by cli_close. */
+int cli_open_context(const cli_common *c, dydit_ctx **ctx);
+int cli_open(const cli_common *c, dydit_ctx **ctx, dydit_model **model);
+void cli_close(dydit_ctx **ctx, dydit_model **model);
+
+/* Prints text on stdout, JSON untouched, and frees it. */
+void cli_out_free(char *text, dydit_format format);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * `dydit sample` from its words to its files: flags, labels, estimate and outputs are one file each. */
+#ifndef CLI_SAMPLE_H
+#define CLI_SAMPLE_H
+
+#include "cli/common.h"
+#include "cli/outputs.h"
+#include "cli/progress.h"
+#include "dydit.h"
+
+typedef struct sample_args {
+    cli_common common;
+    int image_size;
+    const char *steps, *sampler;
+    double eta, cfg_scale;
+    int cfg_channels, cfg_interval[2];
+    uint64_t seed;
+    const char *seed_mode, *rng;
+    int batch_size;
+    const char *labels;
+    int64_t n_samples;
+    const char *latents_in, *noise_in, *in_prefix;
+    const char *output, *sample_dir, *latents_out, *trajectory_out, *token_map, *plan_svg;
+    int nrow, zoom, preview_interval;
+    const char *preview_path;
+    const char *plan, *precision, *progress;
+    bool dense, compare_dense, dry_run, json;
+    uint64_t max_mem;
+} sample_args;
+
+typedef struct sample_job {
+    sample_args a;
+    cli_args args;
+    dydit_ctx *ctx;
+    dydit_model *model;
+    dydit_model_info info;
+    dydit_plan *plan;
+    int *parsed_labels, *own_labels; /* the library's memory, ours */
+    const int *labels;               /* one of them, [n_images] */
+    int64_t n_images;
+    const char *picture; /* the grid's path, or NULL */
+    const char *preview; /* where previews go, or NULL */
+    cli_outputs files;
+    cli_folder folder;
+    cli_progress progress;
+    int previews;       /* written so far */
+    char failure[1024]; /* why a preview could not be written, else empty */
+} sample_job;
+
+/* sample_args.c. Both print what is wrong and return an exit code. */
+int sample_parse(sample_job *job, int n_words, char **words);
+void sample_help(void);
+/* What can only be said once the model is known: sizes, and which files this model can make. */
+int sample_check_model(sample_job *job);
+/* Would the grid be a picture of sensible size? */
+int sample_check_grid(const sample_job *job);
+void sample_options(sample_job *job, dydit_sample_options *o);
+
+/* sample_labels.c: fills job->labels and n_images. */
+int sample_labels(sample_job *job);
+
+/* sample_dry.c: memory and work of the run, on stdout. */
+int sample_dry_run(sample_job *job);
+
+/* sample_write.c */
+int sample_check_outputs(sample_job *job);
+int sample_write(sample_job *job, const dydit_result *r);
+int sample_write_preview(sample_job *job, const dydit_result *r);
+/* Figures and, in the end, the names of the files. */
+int sample_report(sample_job *job, const dydit_result *r);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ * Flags of `dydit sample`: the table, and which of them go together. */
+#include <string.h>
+
+#include "cli/sample.h"
+
+#define DEFAULT_PICTURE "sample.png"
+#define VAE_FACTOR 8
+#define GRID_PADDING 2
+#define GRID_MAX_SIDE 100000
+#define MAX_IMAGES 100000000
+
+#define ROW(...) CLI_ROW(sample_args, __VA_ARGS__)
+
+static const cli_option options[] = {
+    CLI_MODEL_ROWS(sample_args),
+    ROW(INT, "image-size", 0, image_size, "N", 0, 1, 65536, "checked against the model"),
+    CLI_HEADING("what to draw"),
+    ROW(TEXT, "class-labels", "l", labels, "LIST", 0, 0, 0, "names, numbers and ranges: A,C-F,12"),
+    ROW(I64, "num-samples", "n,num-fid-samples", n_samples, "N", 0, 1, MAX_IMAGES,
+        "pictures; the labels repeat, without labels they are random"),
+    ROW(U64, "seed", "s,global-seed", seed, "N", "0", 0, 0, "picture i uses seed + i"),
+    ROW(CHOICE, "seed-mode", 0, seed_mode, "per-image|batch", "per-image", 0, 0, "batch: one stream for all"),
+    ROW(TEXT, "rng", 0, rng, "NAME", "torch-cpu", 0, 0, "whose random numbers"),
+    CLI_HEADING("how"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
+    ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
+    ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
+    ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
+    ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "run this plan (see dydit plan)"),
+    ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
+    ROW(FLAG, "compare-dense", 0, compare_dense, 0, 0, 0, 0, "time the complete model as well"),
+    ROW(TEXT, "latents-in", 0, latents_in, "FILE", 0, 0, 0, "start from `x` or `latents` of a safetensors file"),
+    ROW(TEXT, "noise-in", 0, noise_in, "FILE", 0, 0, 0, "take every step's `noise` from a safetensors file"),
+    ROW(TEXT, "in-prefix", 0, in_prefix, "TEXT", 0, 0, 0, "stands before these names"),
+    CLI_HEADING("files"),
+    ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0,
+        "the pictures as a grid, PNG (default " DEFAULT_PICTURE ", unless\n"
+        "--sample-dir, --latents-out or --trajectory-out is given)"),
+    ROW(TEXT, "sample-dir", 0, sample_dir, "DIR", 0, 0, 0, "one PNG per picture, 000000.png and on"),
+    ROW(TEXT, "latents-out", 0, latents_out, "FILE", 0, 0, 0, "the latents, safetensors"),
+    ROW(TEXT, "trajectory-out", 0, trajectory_out, "FILE", 0, 0, 0, "latents and decisions of every step, safetensors"),
+    ROW(TEXT, "token-map", 0, token_map, "FILE", 0, 0, 0, "PNG: how often each token was computed"),
+    ROW(TEXT, "plan-svg", 0, plan_svg, "FILE", 0, 0, 0, "drawing of what was computed"),
+    ROW(INT, "nrow", 0, nrow, "N", 0, 1, 65536, "pictures in a row of the grid (default 8; 4 up to 8 pictures)"),
+    ROW(INT, "zoom", 0, zoom, "N", "1", 1, 64, "enlarge every pixel to N x N"),
+    ROW(INT, "preview-interval", 0, preview_interval, "N", "0", 0, 100000,
+        "every N steps write what the pictures will be; 0: never"),
+    ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0, "previews go here (default: --output)"),
+    CLI_HEADING("machine"),
+    CLI_MACHINE_ROWS(sample_args),
+    ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
+        "pictures at a time (default 32, or fewer pictures)"),
+    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "auto or fp32"),
+    ROW(BYTES, "max-mem", 0, max_mem, "BYTES", 0, 1, 9.2e18, "stay below, e.g. 4G, or do not start"),
+    ROW(FLAG, "dry-run", 0, dry_run, 0, 0, 0, 0, "print memory and work, then stop"),
+    CLI_HEADING("talk"),
+    ROW(CHOICE, "progress", 0, progress, "bar|plain|none", 0, 0, 0, "(default bar on a terminal, else none)"),
+    ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
+    CLI_TALK_ROWS(sample_args),
+    CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
+    CLI_NOT_HERE("tf32", "no-tf32", "everything is computed in fp32"),
+    CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
+    CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
+    CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
+};
+
+static const cli_spec spec = {
+    "sample",
+    "--ckpt FILE [flags]",
+    "Samples pictures from a DiT or DyDiT. The seed, the labels and all settings are kept in the PNG.",
+    options,
+    (int)(sizeof options / sizeof options[0]),
+    NULL,
+    "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --cfg-scale 2 -o alphabet.png\n"
+    "  dydit sample --ckpt models/glyphs.safetensors --class-labels A-E --seed 7 --compare-dense --token-map "
+    "tokens.png\n"
+    "  dydit sample --ckpt DyDiT-XL-2.safetensors --class-labels 207,360 --latents-out dogs.safetensors\n"};
+
+void sample_help(void) { cli_help(&spec); }
+
+static int check_pairs(const sample_job *job)
+{
+    const sample_args *a = &job->a;
+    if (a->plan && cli_given(&job->args, "cfg-interval")) {
+        return cli_fail(CLI_USAGE,
+                        "--plan and --cfg-interval exclude each other: the plan says which steps are guided");
+    }
+    if (a->plan && a->dense) {
+        return cli_fail(CLI_USAGE, "--plan and --dense exclude each other: the plan says what is computed");
+    }
+    if (a->dense && a->compare_dense) {
+        return cli_fail(CLI_USAGE, "--dense and --compare-dense exclude each other: there would be nothing to compare");
+    }
+    if (a->preview_path && a->preview_interval == 0) {
+        return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N");
+    }
+    if (a->in_prefix && !a->latents_in && !a->noise_in) {
+        return cli_fail(CLI_USAGE, "--in-prefix needs --latents-in or --noise-in");
+    }
+    return CLI_OK;
+}
+
+static int check_precision(const char *name)
+{
+    static const char *const later[] = {"bf16", "fp16", "tf32", "fp8"};
+    if (strcmp(name, "auto") == 0 || strcmp(name, "fp32") == 0) return CLI_OK;
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        if (strcmp(name, later[i]) == 0) {
+            return cli_fail(CLI_USAGE, "--precision %s: not in this version, which computes in fp32", name);
+        }
+    }
+    return cli_fail(CLI_USAGE, "--precision: '%s' is not one of auto, fp32", name);
+}
+
+int sample_parse(sample_job *job, int n_words, char **words)
+{
+    sample_args *a = &job->a;
+    int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
+    if (rc != CLI_OK || job->args.help) return rc;
+    rc = check_pairs(job);
+    if (rc == CLI_OK) rc = check_precision(a->precision);
+    if (rc != CLI_OK) return rc;
+    job->picture = a->output;
+    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
+    if (a->preview_interval > 0) {
+        job->preview = a->preview_path ? a->preview_path : job->picture;
+        if (!job->preview) {
+            return cli_fail(CLI_USAGE,
+                            "--preview-interval needs a picture to write: give --preview-path FILE or --output FILE");
+        }
+    }
+    return CLI_OK;
+}
+
+/* The first flag that asks for a picture, or NULL. */
+static const char *picture_flag(const sample_args *a)
+{
+    return a->output                 ? "--output"
+           : a->sample_dir           ? "--sample-dir"
+           : a->preview_interval > 0 ? "--preview-interval"
+                                     : NULL;
+}
+
+static int check_latent_model(sample_job *job)
+{
+    const sample_args *a = &job->a;
+    if (!job->info.is_latent || a->dry_run) return CLI_OK;
+    const int channels = job->info.in_channels;
+    if (!a->latents_out && !a->trajectory_out) {
+        return cli_fail(
+            CLI_USAGE, "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE",
+            a->common.ckpt, channels);
+    }
+    if (picture_flag(a)) {
+        return cli_fail(CLI_USAGE, "%s: %s is a latent model (%d channels) and needs a VAE to become pictures",
+                        picture_flag(a), a->common.ckpt, channels);
+    }
+    return CLI_OK;
+}
+
+/* The library refuses larger grids, but only when they are written. */
+int sample_check_grid(const sample_job *job)
+{
+    const sample_args *a = &job->a;
+    const int64_t n = job->n_images, wanted = a->nrow > 0 ? a->nrow : n <= 8 ? 4 : 8, nrow = wanted < n ? wanted : n;
+    const int64_t cell = job->info.input_size + GRID_PADDING, rows = (n + nrow - 1) / nrow;
+    const int64_t longest = (cell * (rows > nrow ? rows : nrow) + GRID_PADDING) * a->zoom;
+    if ((!job->picture && !a->token_map && !job->preview) || longest <= GRID_MAX_SIDE) return CLI_OK;
+    return cli_fail(CLI_USAGE, "a grid of %lld pictures, %lld pixels long, is too large; use --sample-dir DIR",
+                    (long long)n, (long long)longest);
+}
+
+int sample_check_model(sample_job *job)
+{
+    job->info.size = sizeof job->info;
+    const dydit_status st = dydit_model_get_info(job->model, &job->info);
+    if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    const int pixels = job->info.input_size * (job->info.is_latent ? VAE_FACTOR : 1);
+    if (job->a.image_size > 0 && job->a.image_size != pixels) {
+        return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
+                        job->a.common.ckpt, pixels, pixels);
+    }
+    return check_latent_model(job);
+}
+
+void sample_options(sample_job *job, dydit_sample_options *o)
+{
+    const sample_args *a = &job->a;
+    dydit_sample_options_init(o, sizeof *o);
+    o->sampler = a->sampler;
+    o->steps = a->steps;
+    o->eta = a->eta;
+    o->cfg_scale = a->cfg_scale;
+    o->cfg_channels = a->cfg_channels;
+    o->cfg_lo = a->cfg_interval[0];
+    o->cfg_hi = a->cfg_interval[1];
+    o->seed = a->seed;
+    o->seed_mode = strcmp(a->seed_mode, "batch") == 0 ? DYDIT_SEED_BATCH : DYDIT_SEED_PER_IMAGE;
+    o->rng = a->rng;
+    o->batch_size = a->batch_size;
+    o->labels = job->labels;
+    o->n_images = job->n_images;
+    o->latents_in = a->latents_in;
+    o->noise_in = a->noise_in;
+    o->in_prefix = a->in_prefix;
+    o->dense = a->dense;
+    o->plan = job->plan;
+    o->compare_dense = a->compare_dense;
+    o->keep_trajectory = a->trajectory_out != NULL;
+    o->preview_interval = a->preview_interval;
+    o->user = job;
+    o->max_mem = a->max_mem;
+}

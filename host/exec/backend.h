@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * The contract between the runtime and a backend: memory, weights, and running a program. All entries are required.
+ *
+ * A backend belongs to one thread. Work given to it happens in the order of the calls; only download and sync wait for it.
+ * Nothing is allocated by run. Pointers in a program are the backend's own (device) pointers. */
+#ifndef DD_HOST_EXEC_BACKEND_H
+#define DD_HOST_EXEC_BACKEND_H
+
+#include <stdint.h>
+
+#include "host/base/status.h"
+#include "host/exec/program.h"
+
+/* Largest shapes that ops will see: sizes the private work areas of the threads. */
+typedef struct dd_limits {
+    int tokens, head_dim, router_hidden, width;
+} dd_limits;
+
+typedef struct dd_backend dd_backend;
+struct dd_backend {
+    const char *name;   /* "cpu" */
+    const char *detail; /* what was chosen at run time, e.g. "avx512, 2 threads" */
+    int threads;
+    const dd_ops *ops; /* NULL entries: op not available, an error at lowering time */
+    void *impl;
+
+    /* 64-byte aligned, zeroed */
+    dd_status (*alloc)(dd_backend *be, size_t bytes, void **out, dd_err *err);
+    void (*release)(dd_backend *be, void *p);
+    dd_status (*upload)(dd_backend *be, void *dst, const void *src, size_t bytes, dd_err *err); /* src free on return */
+    dd_status (*download)(dd_backend *be, void *dst, const void *src, size_t bytes, dd_err *err);
+    dd_status (*clear)(dd_backend *be, void *dst, size_t bytes, dd_err *err);
+
+    size_t (*packed_bytes)(dd_backend *be, const dd_weight_desc *desc);
+    /* storage: packed_bytes from alloc. A value that is not finite is ERR_FORMAT naming the tensor. */
+    dd_status (*pack)(dd_backend *be, const dd_weight_desc *desc, void *storage, dd_packed **out, dd_err *err);
+
+    size_t (*scratch_bytes)(dd_backend *be, const dd_limits *limits); /* of all threads together */
+    dd_status (*reserve)(dd_backend *be, const dd_limits *limits,
+                         dd_err *err); /* before the first run; may grow later */
+
+    /* Runs every op with the step counter at `step`. On failure names the op. */
+    dd_status (*run)(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
+    dd_status (*sync)(dd_backend *be, dd_err *err);
+    void (*close)(dd_backend *be);
+};
+
+/* name: "auto", "cpu", "ref". threads: 0 = the CPUs this process may use. */
+dd_status dd_backend_open(dd_backend **out, const char *name, int threads, dd_err *err);
+void dd_backend_close(dd_backend **be);
+
+/* Names of op kinds, for messages: "gemm". */
+const char *dd_op_name(dd_op_id id);
+
+#endif

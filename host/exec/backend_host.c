@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ * Memory, transfers and the op loop of backends in host memory. */
+#include "host/exec/backend_host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/base/sizes.h"
+
+#define ALIGN 64
+
+static dd_status host_alloc(dd_backend *be, size_t bytes, void **out, dd_err *err)
+{
+    size_t n;
+    (void)be;
+    *out = NULL;
+    if (!dd_align_size(bytes ? bytes : 1, ALIGN, &n) || !(*out = aligned_alloc(ALIGN, n)))
+        return DD_FAIL(err, DD_ERR_NOMEM, "out of memory: %zu bytes more are needed", bytes);
+    memset(*out, 0, n);
+    return DD_OK;
+}
+
+static void host_release(dd_backend *be, void *p)
+{
+    (void)be;
+    free(p);
+}
+
+static dd_status host_copy(dd_backend *be, void *dst, const void *src, size_t bytes, dd_err *err)
+{
+    (void)be, (void)err;
+    if (bytes) memcpy(dst, src, bytes);
+    return DD_OK;
+}
+
+static dd_status host_clear(dd_backend *be, void *dst, size_t bytes, dd_err *err)
+{
+    (void)be, (void)err;
+    if (bytes) memset(dst, 0, bytes);
+    return DD_OK;
+}
+
+static size_t host_scratch_bytes(dd_backend *be, const dd_limits *limits)
+{
+    const dd_host_backend *hb = (const dd_host_backend *)be;
+    return hb->thread_scratch ? hb->thread_scratch(limits) * (size_t)hb->exec.n_threads : 0;
+}
+
+static void free_scratch(dd_host_backend *hb)
+{
+    if (hb->exec.scratch)
+        for (int i = 0; i < hb->exec.n_threads; i++) free(hb->exec.scratch[i]);
+    free(hb->exec.scratch);
+    hb->exec.scratch = NULL;
+    hb->exec.scratch_bytes = 0;
+}
+
+static dd_status host_reserve(dd_backend *be, const dd_limits *limits, dd_err *err)
+{
+    dd_host_backend *hb = (dd_host_backend *)be;
+    const size_t need = hb->thread_scratch ? hb->thread_scratch(limits) : 0;
+    if (need <= hb->exec.scratch_bytes) return DD_OK;
+    free_scratch(hb);
+    hb->exec.scratch = calloc((size_t)hb->exec.n_threads, sizeof *hb->exec.scratch);
+    if (!hb->exec.scratch) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the threads' work areas");
+    for (int i = 0; i < hb->exec.n_threads; i++) DD_TRY(host_alloc(be, need, &hb->exec.scratch[i], err));
+    hb->exec.scratch_bytes = need;
+    return DD_OK;
+}
+
+static dd_status run_op(const dd_backend *be, const dd_exec *exec, const dd_op *op)
+{
+    switch (op->id) {
+#define DD_OP(name)    \
+    case DD_OP_##name: \
+        return be->ops->name(exec, &op->args.name);
+#include "kernels/ops.def"
+#undef DD_OP
+    case DD_OP_COUNT: break;
+    }
+    return DD_ERR_INTERNAL;
+}
+
+static dd_status host_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err)
+{
+    dd_host_backend *hb = (dd_host_backend *)be;
+    hb->step = step;
+    for (int i = 0; i < program->n_ops; i++) {
+        const dd_op *op = &program->ops[i];
+        const dd_status st = run_op(be, &hb->exec, op);
+        if (st != DD_OK)
+            return DD_FAIL(err, DD_ERR_INTERNAL, "op %s (%s) refused its arguments on backend %s: %s", op->label,
+                           dd_op_name(op->id), be->name, dd_status_text(st));
+    }
+    return DD_OK;
+}
+
+static dd_status host_sync(dd_backend *be, dd_err *err)
+{
+    (void)be, (void)err;
+    return DD_OK;
+}
+
+static void host_close(dd_backend *be)
+{
+    dd_host_backend *hb = (dd_host_backend *)be;
+    free_scratch(hb);
+    dd_pool_close(&hb->pool);
+    free(hb);
+}
+
+dd_status dd_host_backend_new(dd_host_backend **out, int threads, dd_err *err)
+{
+    dd_host_backend *hb = calloc(1, sizeof *hb);
+    *out = NULL;
+    if (!hb) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the backend");
+    const dd_status st = dd_pool_open(&hb->pool, threads, err);
+    if (st != DD_OK) {
+        free(hb);
+        return st;
+    }
+    hb->exec = (dd_exec){
+        .step = &hb->step, .pool = hb->pool, .parallel_for = dd_pool_for, .n_threads = dd_pool_threads(hb->pool)};
+    hb->base = (dd_backend){.threads = hb->exec.n_threads,
+                            .detail = hb->detail,
+                            .alloc = host_alloc,
+                            .release = host_release,
+                            .upload = host_copy,
+                            .download = host_copy,
+                            .clear = host_clear,
+                            .scratch_bytes = host_scratch_bytes,
+                            .reserve = host_reserve,
+                            .run = host_run,
+                            .sync = host_sync,
+                            .close = host_close};
+    *out = hb;
+    return DD_OK;
+}
+
+dd_status dd_pack_status(dd_status st, const dd_weight_desc *desc, dd_err *err)
+{
+    if (st == DD_OK) return DD_OK;
+    if (st == DD_ERR_FORMAT) return DD_FAIL(err, st, "tensor %s holds a value that is not finite", desc->name);
+    return DD_FAIL(err, st, "tensor %s [%lld,%lld] cannot be packed: %s", desc->name, (long long)desc->n,
+                   (long long)desc->k, dd_status_text(st));
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ * One function per op kind fills its arguments from a node; the rest is order. */
+#include "host/exec/lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/exec/backend.h"
+#include "host/exec/structure.h"
+
+typedef struct lowering {
+    const dd_binding *b;
+    const dd_model *m;
+    int rows; /* of this program */
+    bool routed;
+    dd_program *out;
+    dd_err *err;
+} lowering;
+
+static dd_slices slices(const dd_binding *b, const dd_axis_table *axis)
+{
+    if (axis->list_at < 0) return (dd_slices){NULL, NULL};
+    return (dd_slices){b->ints + axis->list_at, b->ints + axis->offset_at};
+}
+
+static dd_cond_table cond_table(const dd_binding *b)
+{
+    const int64_t width = b->spec->model->cond_width;
+    return (dd_cond_table){.table = b->buffer[b->spec->model->buf_cond],
+                           .slot_stride = width * b->n_labels,
+                           .cond_stride = width,
+                           .slot = b->ints + b->tables->slot_at,
+                           .row_cond = b->row_cond};
+}
+
+static dd_row_list row_list(const lowering *l)
+{
+    if (!l->routed) return (dd_row_list){NULL, NULL};
+    return (dd_row_list){l->b->buffer[l->m->buf_route_idx], l->b->buffer[l->m->buf_route_count]};
+}
+
+static const float *constant(const lowering *l, int index) { return index < 0 ? NULL : l->b->weights->consts[index]; }
+
+static void fill_patch_embed(const lowering *l, const dd_node *n, dd_patch_embed_args *a)
+{
+    const dd_config *c = &l->m->cfg;
+    *a = (dd_patch_embed_args){.latents = l->b->buffer[n->src],
+                               .w = l->b->weights->packed[n->weight],
+                               .bias = constant(l, n->bias),
+                               .pos = constant(l, n->aux[0]),
+                               .x = l->b->buffer[n->dst],
+                               .b = l->b->images,
+                               .r = l->rows,
+                               .c = c->in_channels,
+                               .size = c->input_size,
+                               .p = c->patch_size,
+                               .d = c->hidden_size};
+}
+
+static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
+{
+    *a = (dd_adaln_args){.x = l->b->buffer[n->src],
+                         .y = l->b->buffer[n->dst],
+                         .rows = row_list(l),
+                         .cond = cond_table(l->b),
+                         .shift = n->mod[0],
+                         .scale = n->mod[1],
+                         .r = l->rows,
+                         .s = l->m->cfg.tokens,
+                         .d = l->m->cfg.hidden_size};
+}
+
+static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int m)
+{
+    float *dst = l->b->buffer[n->dst];
+    *a = (dd_gemm_args){.a = l->b->buffer[n->src],
+                        .w = l->b->weights->packed[n->weight],
+                        .bias = constant(l, n->bias),
+                        .c = dst + n->dst_col,
+                        .lda = l->m->buffers[n->src].width,
+                        .ldc = l->m->buffers[n->dst].width,
+                        .m = m,
+                        .rows = row_list(l),
+                        .n = slices(l->b, &l->b->tables->n_axis[n->weight]),
+                        .k = slices(l->b, &l->b->tables->k_axis[n->weight]),
+                        .epilogue = n->epilogue,
+                        .s = l->m->cfg.tokens};
+    if (n->epilogue != DD_EPI_RESIDUAL) {
+        a->rows.idx = NULL;
+        return;
+    }
+    a->gate = cond_table(l->b);
+    a->gate_off = n->mod[0];
+}
+
+static void fill_attention(const lowering *l, const dd_node *n, dd_attention_args *a)
+{
+    *a = (dd_attention_args){.qkv = l->b->buffer[n->src],
+                             .out = l->b->buffer[n->dst],
+                             .ldq = l->m->buffers[n->src].width,
+                             .ldo = l->m->buffers[n->dst].width,
+                             .heads = slices(l->b, &l->b->tables->n_axis[n->weight]),
+                             .r = l->rows,
+                             .s = l->m->cfg.tokens,
+                             .h = l->m->cfg.num_heads,
+                             .e = l->m->cfg.head_dim};
+}
+
+static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
+{
+    const dd_config *c = &l->m->cfg;
+    const int64_t router = l->m->sites[n->site].router, tokens = (int64_t)l->rows * c->tokens;
+    const dd_binding *b = l->b;
+    *a = (dd_route_args){.x = b->buffer[n->src],
+                         .w1 = b->weights->packed[n->weight],
+                         .b1 = constant(l, n->bias),
+                         .w2 = constant(l, n->aux[0]),
+                         .b2 = constant(l, n->aux[1]),
+                         .forced = b->forced ? b->forced + router * tokens : NULL,
+                         .idx = b->buffer[l->m->buf_route_idx],
+                         .count = b->buffer[l->m->buf_route_count],
+                         .mask = b->mask + router * tokens,
+                         .kept = b->kept + router * b->spec->plan->n_steps,
+                         .hits = b->hits,
+                         .r = l->rows,
+                         .s = c->tokens,
+                         .d = c->hidden_size,
+                         .j = c->router_hidden};
+}
+
+static void fill_unpatchify(const lowering *l, const dd_node *n, dd_unpatchify_args *a)
+{
+    const dd_config *c = &l->m->cfg;
+    *a = (dd_unpatchify_args){.tokens = l->b->buffer[n->src],
+                              .out = l->b->buffer[n->dst],
+                              .r = l->rows,
+                              .co = c->out_channels,
+                              .size = c->input_size,
+                              .p = c->patch_size};
+}
+
+static void fill_cond(const lowering *l, const dd_node *n, dd_cond_args *a)
+{
+    *a = (dd_cond_args){.temb = l->b->temb,
+                        .emb = constant(l, n->aux[0]),
+                        .labels = l->b->labels,
+                        .c = l->b->buffer[n->dst],
+                        .slots = l->b->tables->slots,
+                        .steps = l->b->spec->plan->n_steps,
+                        .n_cond = l->b->n_labels,
+                        .d = l->m->cfg.hidden_size};
+}
+
+static bool has_op(const dd_ops *ops, dd_op_id id)
+{
+    switch (id) {
+#define DD_OP(name)    \
+    case DD_OP_##name: \
+        return ops->name != NULL;
+#include "kernels/ops.def"
+#undef DD_OP
+    case DD_OP_COUNT: break;
+    }
+    return false;
+}
+
+static dd_status append(lowering *l, dd_op_id id, int site, const char *label, dd_op **op)
+{
+    if (!has_op(l->b->ops, id))
+        return DD_FAIL(l->err, DD_ERR_UNSUPPORTED, "%s: backend %s has no op %s", label, l->b->backend_name,
+                       dd_op_name(id));
+    *op = &l->out->ops[l->out->n_ops++];
+    **op = (dd_op){.id = id, .site = site, .label = label};
+    return DD_OK;
+}
+
+/* Keeps the tokens after a block, for traces. */
+static dd_status append_trace(lowering *l, const dd_node *n)
+{
+    dd_op *op;
+    const int64_t count = (int64_t)l->rows * l->m->cfg.tokens * l->m->cfg.hidden_size;
+    DD_TRY(append(l, DD_OP_copy, -1, "trace", &op));
+    op->args.copy = (dd_copy_args){.dst = l->b->hidden + n->block_end * count,
+                                   .src = l->b->buffer[l->m->buf_x],
+                                   .bytes = (size_t)count * sizeof(float)};
+    return DD_OK;
+}
+
+static dd_status append_node(lowering *l, const dd_node *n, int gemm_rows)
+{
+    dd_op *op;
+    DD_TRY(append(l, n->op, n->site, n->label, &op));
+    switch (n->op) {
+    case DD_OP_patch_embed: fill_patch_embed(l, n, &op->args.patch_embed); break;
+    case DD_OP_adaln: fill_adaln(l, n, &op->args.adaln); break;
+    case DD_OP_gemm: fill_gemm(l, n, &op->args.gemm, gemm_rows); break;
+    case DD_OP_attention: fill_attention(l, n, &op->args.attention); break;
+    case DD_OP_route: fill_route(l, n, &op->args.route); break;
+    case DD_OP_unpatchify: fill_unpatchify(l, n, &op->args.unpatchify); break;
+    case DD_OP_cond: fill_cond(l, n, &op->args.cond); break;
+    default: return DD_FAIL(l->err, DD_ERR_INTERNAL, "node %s has an op that models do not use", n->label);
+    }
+    return DD_OK;
+}
+
+static dd_status append_guide(lowering *l)
+{
+    const dd_config *c = &l->m->cfg;
+    dd_op *op;
+    DD_TRY(append(l, DD_OP_guide, -1, "guide", &op));
+    op->args.guide = (dd_guide_args){.out = l->b->buffer[l->m->buf_out],
+                                     .scale = l->b->spec->cfg_scale,
+                                     .b = l->b->images,
+                                     .co = c->out_channels,
+                                     .channels = l->b->spec->cfg_channels,
+                                     .size = c->input_size};
+    return DD_OK;
+}
+
+static dd_status append_solve(lowering *l)
+{
+    const dd_config *c = &l->m->cfg;
+    dd_op *op;
+    DD_TRY(append(l, DD_OP_solve, -1, "solve", &op));
+    op->args.solve = (dd_solve_args){.solver = l->b->spec->solver,
+                                     .coef = l->b->coefs,
+                                     .x = l->b->buffer[l->m->buf_latents],
+                                     .out = l->b->buffer[l->m->buf_out],
+                                     .noise = l->b->noise,
+                                     .x0 = l->b->x0,
+                                     .b = l->b->images,
+                                     .c = c->in_channels,
+                                     .co = c->out_channels,
+                                     .size = c->input_size};
+    return DD_OK;
+}
+
+static dd_status lower_steps(lowering *l, const bool *keep, int step)
+{
+    const dd_plan *plan = l->b->spec->plan;
+    for (int i = 0; i < l->m->body.n; i++) {
+        const dd_node *n = &l->m->body.at[i];
+        l->routed = dd_node_routed(plan, n, step);
+        if (keep[i]) DD_TRY(append_node(l, n, l->rows * l->m->cfg.tokens));
+        if (n->block_end >= 0 && l->b->hidden) DD_TRY(append_trace(l, n));
+    }
+    if (plan->rows[step].guided) DD_TRY(append_guide(l));
+    if (l->b->spec->coefs) DD_TRY(append_solve(l));
+    return DD_OK;
+}
+
+dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *err)
+{
+    const dd_model *m = b->spec->model;
+    lowering l = {
+        .b = b, .m = m, .rows = b->images * (b->spec->plan->rows[step].guided ? 2 : 1), .out = out, .err = err};
+    dd_status st;
+    *out = (dd_program){0};
+    bool *keep = calloc((size_t)m->body.n, sizeof *keep);
+    out->ops = calloc((size_t)(m->body.n + m->cfg.depth + 2), sizeof *out->ops);
+    if (!keep || !out->ops) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program"), done);
+    DD_TRY_GOTO(st, dd_structure_select(m, b->spec->plan, step, keep, err), done);
+    st = lower_steps(&l, keep, step);
+done:
+    free(keep);
+    if (st != DD_OK) dd_program_free(out);
+    return st;
+}
+
+dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err)
+{
+    const dd_model *m = b->spec->model;
+    lowering l = {.b = b, .m = m, .out = out, .err = err};
+    *out = (dd_program){0};
+    out->ops = calloc((size_t)m->prologue.n, sizeof *out->ops);
+    if (!out->ops) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
+    for (int i = 0; i < m->prologue.n; i++) {
+        const dd_status st = append_node(&l, &m->prologue.at[i], b->tables->slots * b->n_labels);
+        if (st == DD_OK) continue;
+        dd_program_free(out);
+        return st;
+    }
+    return DD_OK;
+}
+
+void dd_program_free(dd_program *p)
+{
+    free(p->ops);
+    *p = (dd_program){0};
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * Lowering: nodes of the model and a plan row become a program of ops with resolved pointers. */
+#ifndef DD_HOST_EXEC_LOWER_H
+#define DD_HOST_EXEC_LOWER_H
+
+#include "host/exec/program.h"
+#include "host/exec/run_spec.h"
+#include "host/exec/tables.h"
+#include "host/exec/weights.h"
+
+/* Everything a program points to. Device pointers of the backend. */
+typedef struct dd_binding {
+    const dd_run_spec *spec;
+    const dd_ops *ops;
+    const char *backend_name;
+    const dd_weight_store *weights;
+    const dd_tables *tables; /* positions; the data itself is at: */
+    const int32_t *ints;
+    const float *temb, *coefs; /* [steps,D], [steps,DD_COEF_COUNT] */
+    void *const *buffer;       /* [n_buffers] */
+    int images, n_labels;      /* of the current batch; n_labels distinct, null included */
+    const int32_t *row_cond;   /* [2*images] rows: conditional, then null */
+    const int32_t *labels;     /* [n_labels] */
+    float *noise, *x0;         /* [images, latents]; x0 may be NULL */
+    const uint8_t *forced;     /* [token routers, rows, S], or NULL */
+    uint8_t *mask;             /* [token routers, rows, S] */
+    int32_t *kept;             /* [token routers, steps] */
+    int32_t *hits;             /* [rows, S], or NULL */
+    float *hidden;             /* [depth, rows, S, D], or NULL */
+} dd_binding;
+
+/* Program of all steps that share the structure of `step`. ERR_UNSUPPORTED names an op that the backend lacks. */
+dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *err);
+
+/* Fills the conditioning table from the current step on. */
+dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err);
+
+void dd_program_free(dd_program *p);
+
+#endif

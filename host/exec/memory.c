@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ * Arena placement: largest buffer first, each at the lowest offset that is free during its whole life. */
+#include "host/exec/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/base/sizes.h"
+#include "host/exec/structure.h"
+
+int dd_cond_slots(const dd_run_spec *spec)
+{
+    const size_t row = (size_t)spec->model->cond_width * sizeof(float) * (size_t)dd_spec_max_labels(spec);
+    const size_t fit = row ? DD_COND_BYTES / row : 1;
+    size_t n = fit < 1 ? 1 : fit;
+    if (n > DD_COND_MAX_SLOTS) n = DD_COND_MAX_SLOTS;
+    return n < (size_t)spec->plan->n_steps ? (int)n : spec->plan->n_steps;
+}
+
+static size_t extent(const dd_run_spec *spec, dd_extent e)
+{
+    const size_t rows = (size_t)dd_spec_max_rows(spec);
+    switch (e) {
+    case DD_EXT_IMAGE: return (size_t)spec->max_images;
+    case DD_EXT_ROW: return rows;
+    case DD_EXT_TOKEN: return rows * (size_t)spec->model->cfg.tokens;
+    case DD_EXT_COND: return (size_t)dd_cond_slots(spec) * (size_t)dd_spec_max_labels(spec);
+    case DD_EXT_STEP: return (size_t)spec->plan->n_steps;
+    case DD_EXT_ONCE: return 1;
+    }
+    return 0;
+}
+
+dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err *err)
+{
+    const dd_buffer *buf = &spec->model->buffers[b];
+    size_t n;
+    if (!dd_mul_size(extent(spec, buf->extent), (size_t)buf->width, &n) ||
+        !dd_mul_size(n, dd_dtype_bytes(buf->dtype), &n) || !dd_align_size(n, DD_ALIGN, bytes))
+        return DD_FAIL(err, DD_ERR_ARG, "a batch of %d images overflows the size of buffer %s", spec->max_images,
+                       buf->name);
+    return DD_OK;
+}
+
+typedef struct life {
+    int buffer, first, last; /* node indices */
+    size_t bytes;
+    int64_t offset; /* -1: not placed yet */
+} life;
+
+static int by_size(const void *a, const void *b)
+{
+    const life *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->buffer - y->buffer;
+}
+
+/* Lowest offset at which l overlaps none of the placed buffers that live at the same time. */
+static int64_t find_offset(const life *lives, int n_placed, const life *l)
+{
+    int64_t at = 0;
+    for (int again = 1; again;) {
+        again = 0;
+        for (int i = 0; i < n_placed; i++) {
+            const life *p = &lives[i];
+            if (p->last < l->first || l->last < p->first) continue;
+            if (at + (int64_t)l->bytes <= p->offset || p->offset + (int64_t)p->bytes <= at) continue;
+            at = p->offset + (int64_t)p->bytes;
+            again = 1;
+        }
+    }
+    return at;
+}
+
+static dd_status find_lives(const dd_run_spec *spec, int step, life *lives, int *n_lives, dd_err *err)
+{
+    const dd_model *m = spec->model;
+    bool *keep = calloc((size_t)m->body.n, sizeof *keep);
+    if (!keep) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while placing buffers");
+    dd_status st;
+    DD_TRY_GOTO(st, dd_structure_select(m, spec->plan, step, keep, err), done);
+    *n_lives = 0;
+    for (int b = 0; b < m->n_buffers; b++) {
+        life l = {.buffer = b, .first = -1, .offset = -1};
+        if (m->buffers[b].persistent) continue;
+        for (int i = 0; i < m->body.n; i++) {
+            dd_use uses[DD_MAX_USES];
+            const dd_node *node = &m->body.at[i];
+            const int n = keep[i] ? dd_node_uses(m, node, dd_node_routed(spec->plan, node, step), uses) : 0;
+            for (int u = 0; u < n; u++) {
+                if (uses[u].buffer != b) continue;
+                if (l.first < 0) l.first = i;
+                l.last = i;
+            }
+        }
+        if (l.first < 0) continue;
+        DD_TRY_GOTO(st, dd_buffer_bytes(spec, b, &l.bytes, err), done);
+        lives[(*n_lives)++] = l;
+    }
+done:
+    free(keep);
+    return st;
+}
+
+dd_status dd_memory_place(const dd_run_spec *spec, int step, int64_t *offset, size_t *arena_bytes, dd_err *err)
+{
+    const int n_buffers = spec->model->n_buffers;
+    life *lives = calloc((size_t)n_buffers, sizeof *lives);
+    if (!lives) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while placing buffers");
+    int n = 0;
+    dd_status st;
+    DD_TRY_GOTO(st, find_lives(spec, step, lives, &n, err), done);
+    qsort(lives, (size_t)n, sizeof *lives, by_size);
+    for (int b = 0; b < n_buffers; b++) offset[b] = -1;
+    *arena_bytes = 0;
+    for (int i = 0; i < n; i++) {
+        lives[i].offset = find_offset(lives, i, &lives[i]);
+        offset[lives[i].buffer] = lives[i].offset;
+        const size_t end = (size_t)lives[i].offset + lives[i].bytes;
+        if (end > *arena_bytes) *arena_bytes = end;
+    }
+done:
+    free(lives);
+    return st;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * Sizes of buffers, and their places in one arena by lifetime: buffers that are never alive together share memory. */
+#ifndef DD_HOST_EXEC_MEMORY_H
+#define DD_HOST_EXEC_MEMORY_H
+
+#include <stddef.h>
+
+#include "host/exec/run_spec.h"
+
+#define DD_ALIGN 64
+
+/* Steps whose conditioning is computed together: as many as fit in this many bytes, so that the adaLN weights (a third of
+ * DiT-XL) are read once per chunk and not once per step. */
+#define DD_COND_BYTES ((size_t)64 << 20)
+#define DD_COND_MAX_SLOTS 32
+
+int dd_cond_slots(const dd_run_spec *spec);
+
+/* Bytes of buffer b for the largest batch. ERR_ARG where they overflow. */
+dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err *err);
+
+/* Places the non-persistent buffers that the program of `step` touches: offset [n_buffers] (-1: not in the arena). */
+dd_status dd_memory_place(const dd_run_spec *spec, int step, int64_t *offset, size_t *arena_bytes, dd_err *err);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * What a session is to run: a model under a plan, with everything that lowering needs to know. */
+#ifndef DD_HOST_EXEC_RUN_SPEC_H
+#define DD_HOST_EXEC_RUN_SPEC_H
+
+#include <stdbool.h>
+
+#include "host/model/model.h"
+#include "host/plan/plan.h"
+#include "kernels/ops.h"
+
+typedef struct dd_run_spec {
+    const dd_model *model; /* borrowed */
+    const dd_plan *plan;   /* borrowed */
+    int max_images;        /* largest batch */
+    float cfg_scale;       /* at guided rows of the plan */
+    int cfg_channels;
+    const float *coefs; /* [steps, DD_COEF_COUNT], borrowed; NULL: forward passes without a solver */
+    dd_solver solver;
+    bool want_x0;     /* keep the predicted picture of every step */
+    bool want_hits;   /* count how often each token was kept */
+    bool want_hidden; /* keep the tokens after every block */
+    bool force_masks; /* token decisions come from outside */
+} dd_run_spec;
+
+/* Rows of the largest batch: doubled if any step is guided. */
+static inline int dd_spec_guided(const dd_run_spec *s)
+{
+    for (int i = 0; i < s->plan->n_steps; i++)
+        if (s->plan->rows[i].guided) return 1;
+    return 0;
+}
+
+static inline int dd_spec_max_rows(const dd_run_spec *s) { return s->max_images * (dd_spec_guided(s) ? 2 : 1); }
+
+/* Distinct labels of the largest batch, null included. */
+static inline int dd_spec_max_labels(const dd_run_spec *s)
+{
+    const int classes = s->model->cfg.num_classes + 1;
+    const int n = s->max_images + dd_spec_guided(s);
+    return n < classes ? n : classes;
+}
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT
+ * The sampling loop. */
+#define _POSIX_C_SOURCE 200809L
+#include "host/exec/sampler.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host/base/sizes.h"
+#include "host/exec/session.h"
+#include "host/sample/noise.h"
+
+typedef struct sampler {
+    const dd_sample_job *job;
+    dd_sample_out *out;
+    dd_session *main, *dense;
+    dd_noise *noise;
+    float *start, *step_noise; /* [max_images, latents] */
+    uint8_t *mask;             /* [token routers, rows, S] */
+    int32_t *hits, *kept;      /* [rows, S], [token routers, steps] */
+    int64_t first;
+    int images; /* of the current batch */
+    dd_err *err;
+} sampler;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *array(dd_status *st, dd_err *err, size_t a, size_t b, size_t c, size_t size, const char *what)
+{
+    size_t n = 0;
+    void *p = NULL;
+    if (*st != DD_OK) return NULL;
+    if (dd_mul_size(a, b, &n) && dd_mul_size(n, c, &n) && n < SIZE_MAX / size) p = calloc(n ? n : 1, size);
+    if (!p) *st = DD_FAIL(err, DD_ERR_NOMEM, "out of memory for %s", what);
+    return p;
+}
+
+static size_t all_rows(const dd_sample_job *j) { return (size_t)j->n_images * (dd_spec_guided(&j->spec) ? 2u : 1u); }
+
+static dd_status alloc_out(const dd_sample_job *j, dd_sample_out *o, dd_err *err)
+{
+    const size_t latents = (size_t)j->spec.model->cfg.latent_count, tokens = (size_t)j->spec.model->cfg.tokens;
+    const size_t steps = (size_t)j->spec.plan->n_steps, n = (size_t)j->n_images,
+                 routers = (size_t)j->spec.model->n_routers;
+    dd_status st = DD_OK;
+    o->latents = array(&st, err, n, latents, 1, sizeof *o->latents, "the latents");
+    o->hits = array(&st, err, n, tokens, 1, sizeof *o->hits, "the token map");
+    o->kept = array(&st, err, steps, routers, 1, sizeof *o->kept, "token counts");
+    o->rows = array(&st, err, steps, 1, 1, sizeof *o->rows, "row counts");
+    o->labels = array(&st, err, steps, 1, 1, sizeof *o->labels, "label counts");
+    if (!j->keep_trajectory) return st;
+    o->trajectory = array(&st, err, steps, n, latents, sizeof *o->trajectory, "the trajectory");
+    o->tokens = array(&st, err, steps * routers, all_rows(j), tokens, sizeof *o->tokens,
+                      "the trajectory's token masks");
+    return st;
+}
+
+void dd_sample_out_fini(dd_sample_out *o)
+{
+    free(o->latents);
+    free(o->hits);
+    free(o->kept);
+    free(o->rows);
+    free(o->labels);
+    free(o->trajectory);
+    free(o->tokens);
+    memset(o, 0, sizeof *o);
+}
+
+static dd_status open_all(sampler *s)
+{
+    const dd_sample_job *j = s->job;
+    const dd_model *m = j->spec.model;
+    const size_t batch = (size_t)j->spec.max_images, latents = (size_t)m->cfg.latent_count;
+    const size_t rows = (size_t)dd_spec_max_rows(&j->spec), tokens = (size_t)m->cfg.tokens,
+                 routers = (size_t)m->n_routers;
+    const dd_noise_spec noise = {j->seed, j->batch_mode, m->cfg.latent_count, j->noise_rows, j->spec.max_images};
+    dd_status st = alloc_out(j, s->out, s->err);
+    s->start = array(&st, s->err, batch, latents, 1, sizeof *s->start, "latents");
+    s->step_noise = array(&st, s->err, batch, latents, 1, sizeof *s->step_noise, "noise");
+    s->mask = array(&st, s->err, routers, rows, tokens, 1, "token masks");
+    s->hits = array(&st, s->err, rows, tokens, 1, sizeof *s->hits, "token counts");
+    s->kept = array(&st, s->err, routers, (size_t)j->spec.plan->n_steps, 1, sizeof *s->kept, "token counts");
+    DD_TRY(st);
+    DD_TRY(dd_noise_open(&s->noise, &noise, s->err));
+    DD_TRY(dd_session_open(&s->main, &j->spec, j->be, j->weights, s->err));
+    s->out->session_bytes = dd_session_bytes(s->main);
+    if (!j->dense) return DD_OK;
+    dd_run_spec dense = j->spec;
+    dense.plan = j->dense;
+    dense.want_hits = dense.want_x0 = dense.want_hidden = false;
+    return dd_session_open(&s->dense, &dense, j->be, j->weights, s->err);
+}
+
+static void close_all(sampler *s)
+{
+    dd_session_close(&s->main);
+    dd_session_close(&s->dense);
+    dd_noise_close(&s->noise);
+    free(s->start);
+    free(s->step_noise);
+    free(s->mask);
+    free(s->hits);
+    free(s->kept);
+}
+
+static dd_status start_batch(sampler *s)
+{
+    const dd_sample_job *j = s->job;
+    const size_t latents = (size_t)j->spec.model->cfg.latent_count;
+    dd_noise_start(s->noise, s->first, s->images,
+                   s->start); /* drawn even where latents are given: keeps later draws in place */
+    if (j->latents_in)
+        memcpy(s->start, j->latents_in + (size_t)s->first * latents, (size_t)s->images * latents * sizeof *s->start);
+    dd_session *const both[] = {s->main, s->dense};
+    for (int i = 0; i < 2; i++) {
+        if (!both[i]) continue;
+        DD_TRY(dd_session_batch(both[i], s->images, j->labels + s->first, s->err));
+        DD_TRY(dd_session_put(both[i], DD_IO_LATENTS, s->images, s->start, s->err));
+    }
+    return DD_OK;
+}
+
+/* Distinct labels of the batch, null included where the step is guided. */
+static uint64_t distinct_labels(const sampler *s, int step)
+{
+    const int *label = s->job->labels + s->first;
+    uint64_t n = s->job->spec.plan->rows[step].guided ? 1 : 0;
+    for (int i = 0; i < s->images; i++) {
+        int before = 0;
+        while (before < i && label[before] != label[i]) before++;
+        n += before == i;
+    }
+    return n;
+}
+
+static void draw_noise(sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    const size_t latents = (size_t)j->spec.model->cfg.latent_count, n = (size_t)s->images * latents;
+    if (j->noise_in) {
+        const float *src = j->noise_in + ((size_t)step * (size_t)j->n_images + (size_t)s->first) * latents;
+        memcpy(s->step_noise, src, n * sizeof *src);
+    } else if (j->noise_used ||
+               j->batch_mode) { /* in batch mode an unused draw still moves the stream for later batches */
+        dd_noise_step(s->noise, s->step_noise);
+    }
+}
+
+static dd_status run_step(sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    const double t0 = now();
+    draw_noise(s, step);
+    if (j->noise_used) DD_TRY(dd_session_put(s->main, DD_IO_NOISE, s->images, s->step_noise, s->err));
+    DD_TRY(dd_session_step(s->main, step, s->err));
+    DD_TRY(j->be->sync(j->be, s->err));
+    const double t1 = now();
+    s->out->seconds += t1 - t0;
+    if (!s->dense) return DD_OK;
+    if (j->noise_used) DD_TRY(dd_session_put(s->dense, DD_IO_NOISE, s->images, s->step_noise, s->err));
+    DD_TRY(dd_session_step(s->dense, step, s->err));
+    DD_TRY(j->be->sync(j->be, s->err));
+    s->out->dense_seconds += now() - t1;
+    return DD_OK;
+}
+
+/* Token decisions of one step into out->tokens: [steps, routers, all rows, S]; rows are conditional, then null. */
+static dd_status keep_tokens(sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    const dd_model *m = j->spec.model;
+    const int guided = j->spec.plan->rows[step].guided, rows = s->images * (guided ? 2 : 1);
+    const size_t tokens = (size_t)m->cfg.tokens, total = all_rows(j);
+    if (m->n_routers == 0) return DD_OK;
+    DD_TRY(dd_session_get(s->main, DD_IO_MASK, rows, s->mask, s->err));
+    for (int site = 0; site < m->n_sites; site++) {
+        const int router = m->sites[site].router;
+        if (router < 0) continue;
+        const dd_cell *cell = dd_plan_cell(j->spec.plan, step, site);
+        for (int r = 0; r < rows; r++) {
+            const size_t row = r < s->images ? (size_t)s->first + (size_t)r
+                                             : (size_t)j->n_images + (size_t)s->first + (size_t)(r - s->images);
+            uint8_t *dst = s->out->tokens +
+                           (((size_t)step * (size_t)m->n_routers + (size_t)router) * total + row) * tokens;
+            if (cell->rows == DD_ROWS_ROUTED)
+                memcpy(dst, s->mask + ((size_t)router * (size_t)rows + (size_t)r) * tokens, tokens);
+            else memset(dst, cell->op == DD_CELL_COMPUTE, tokens);
+        }
+    }
+    return DD_OK;
+}
+
+static dd_status after_step(sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    const size_t latents = (size_t)j->spec.model->cfg.latent_count, at = (size_t)s->first * latents;
+    const int steps = j->spec.plan->n_steps, last = step == steps - 1;
+    const dd_sample_state st = {s->first,       s->first + (last ? s->images : 0), j->n_images, s->images, step, steps,
+                                s->out->seconds};
+    s->out->rows[step] += (uint64_t)s->images * (j->spec.plan->rows[step].guided ? 2u : 1u);
+    s->out->labels[step] += distinct_labels(s, step);
+    if (j->keep_trajectory) {
+        float *dst = s->out->trajectory + (size_t)step * (size_t)j->n_images * latents + at;
+        DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, dst, s->err));
+        DD_TRY(keep_tokens(s, step));
+    }
+    if (j->preview_interval > 0 && !last && (step + 1) % j->preview_interval == 0) {
+        DD_TRY(dd_session_get(s->main, DD_IO_X0, s->images, s->out->latents + at, s->err));
+        if (j->on_preview && j->on_preview(j->user, &st))
+            return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped by the preview function");
+    }
+    if ((j->on_step && j->on_step(j->user, &st)) || atomic_load(j->cancel))
+        return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped at step %d of %d", step + 1, steps);
+    return DD_OK;
+}
+
+static dd_status finish_batch(sampler *s)
+{
+    const dd_sample_job *j = s->job;
+    const dd_model *m = j->spec.model;
+    const size_t latents = (size_t)m->cfg.latent_count, tokens = (size_t)m->cfg.tokens, first = (size_t)s->first;
+    const int steps = j->spec.plan->n_steps;
+    float *x = s->out->latents + first * latents;
+    DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, x, s->err));
+    for (size_t i = 0; i < (size_t)s->images * latents; i++)
+        if (!dd_f32_finite(x[i]))
+            return DD_FAIL(
+                s->err, DD_ERR_FORMAT,
+                "image %zu (label %d) has values that are not finite: check the weights and the guidance scale",
+                first + i / latents, j->labels[first + i / latents]);
+    if (m->n_routers == 0) return DD_OK;
+    DD_TRY(dd_session_get(s->main, DD_IO_HITS, s->images, s->hits, s->err)); /* conditional rows come first */
+    memcpy(s->out->hits + first * tokens, s->hits, (size_t)s->images * tokens * sizeof *s->hits);
+    DD_TRY(dd_session_get(s->main, DD_IO_KEPT, s->images, s->kept, s->err));
+    for (int r = 0; r < m->n_routers; r++)
+        for (int t = 0; t < steps; t++) s->out->kept[t * m->n_routers + r] += (uint64_t)s->kept[r * steps + t];
+    return DD_OK;
+}
+
+static dd_status run_batches(sampler *s)
+{
+    const dd_sample_job *j = s->job;
+    for (s->first = 0; s->first < j->n_images; s->first += s->images) {
+        const int64_t left = j->n_images - s->first;
+        s->images = left < j->spec.max_images ? (int)left : j->spec.max_images;
+        DD_TRY(start_batch(s));
+        for (int t = 0; t < j->spec.plan->n_steps; t++) {
+            DD_TRY(run_step(s, t));
+            DD_TRY(after_step(s, t));
+        }
+        DD_TRY(finish_batch(s));
+    }
+    return DD_OK;
+}
+
+dd_status dd_sampler_run(const dd_sample_job *job, dd_sample_out *out, dd_err *err)
+{
+    sampler s = {.job = job, .out = out, .err = err};
+    memset(out, 0, sizeof *out);
+    dd_status st = open_all(&s);
+    if (st == DD_OK) st = run_batches(&s);
+    close_all(&s);
+    return st;
+}

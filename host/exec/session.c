@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ * Allocation, batches and stepping of a session. */
+#include "host/exec/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/base/sizes.h"
+#include "host/exec/lower.h"
+#include "host/exec/memory.h"
+#include "host/exec/structure.h"
+
+/* Steps that share a structure. */
+typedef struct variant {
+    int first_step;
+    int64_t *offset; /* [n_buffers] places in the arena */
+    dd_program program;
+} variant;
+
+struct dd_session {
+    dd_run_spec spec;
+    dd_backend *be;
+    const dd_weight_store *weights;
+    dd_tables tables;
+    variant *variants;
+    int n_variants;
+    int *variant_of; /* [steps] */
+    dd_program prologue;
+    size_t bytes;
+
+    void *arena;
+    void **persistent; /* [n_buffers] */
+    void **bound;      /* [n_buffers] scratch for lowering */
+    void *d_ints, *d_temb, *d_coefs, *d_row_cond, *d_labels;
+    void *io[DD_IO_COUNT]; /* LATENTS and OUT are persistent buffers of the model */
+
+    int images; /* of the current batch */
+    int n_labels;
+    int cond_chunk;                   /* chunk of steps whose conditioning is in the table, -1: none */
+    int32_t *host_rows, *host_labels; /* [2*max_images], [max_labels] */
+};
+
+/* ---- footprint ------------------------------------------------------------------------------------------------ */
+
+static size_t io_bytes(const dd_run_spec *spec, dd_io what, size_t images, size_t rows)
+{
+    const dd_config *c = &spec->model->cfg;
+    const size_t latent = (size_t)c->latent_count * sizeof(float), tokens = rows * (size_t)c->tokens;
+    const size_t routers = (size_t)spec->model->n_routers;
+    switch (what) {
+    case DD_IO_LATENTS:
+    case DD_IO_NOISE:
+    case DD_IO_X0: return images * latent;
+    case DD_IO_OUT: return rows * latent / (size_t)c->in_channels * (size_t)c->out_channels;
+    case DD_IO_MASK:
+    case DD_IO_FORCED: return routers * tokens;
+    case DD_IO_HITS: return tokens * sizeof(int32_t);
+    case DD_IO_KEPT: return routers * (size_t)spec->plan->n_steps * sizeof(int32_t);
+    case DD_IO_HIDDEN: return (size_t)c->depth * tokens * (size_t)c->hidden_size * sizeof(float);
+    case DD_IO_COUNT: break;
+    }
+    return 0;
+}
+
+static bool io_wanted(const dd_run_spec *spec, dd_io what)
+{
+    switch (what) {
+    case DD_IO_NOISE: return spec->coefs != NULL;
+    case DD_IO_X0: return spec->want_x0;
+    case DD_IO_MASK:
+    case DD_IO_KEPT: return spec->model->n_routers > 0;
+    case DD_IO_FORCED: return spec->force_masks && spec->model->n_routers > 0;
+    case DD_IO_HITS: return spec->want_hits;
+    case DD_IO_HIDDEN: return spec->want_hidden;
+    default: return false; /* LATENTS, OUT: buffers of the model */
+    }
+}
+
+static dd_limits limits_of(const dd_config *c)
+{
+    return (dd_limits){c->tokens, c->head_dim, c->router_hidden, c->hidden_size};
+}
+
+static dd_status find_variants(const dd_plan *plan, int *variant_of, int *first_step, int *n)
+{
+    *n = 0;
+    for (int s = 0; s < plan->n_steps; s++) {
+        int v = 0;
+        while (v < *n && !dd_same_structure(plan, first_step[v], s)) v++;
+        if (v == *n) first_step[(*n)++] = s;
+        variant_of[s] = v;
+    }
+    return DD_OK;
+}
+
+dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_backend *be, dd_err *err)
+{
+    const dd_model *m = spec->model;
+    const dd_limits limits = limits_of(&m->cfg);
+    const int steps = spec->plan->n_steps;
+    dd_tables tables = {0};
+    dd_status st = DD_OK;
+    memset(out, 0, sizeof *out);
+    int *of = calloc((size_t)steps * 2, sizeof *of);
+    int64_t *offset = calloc((size_t)m->n_buffers, sizeof *offset);
+    if (!of || !offset) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for an estimate"), done);
+    find_variants(spec->plan, of, of + steps, &out->programs);
+    for (int v = 0; v < out->programs; v++) {
+        size_t bytes;
+        DD_TRY_GOTO(st, dd_memory_place(spec, of[steps + v], offset, &bytes, err), done);
+        if (bytes > out->activations) out->activations = bytes;
+    }
+    for (int b = 0; b < m->n_buffers; b++) {
+        size_t bytes;
+        if (!m->buffers[b].persistent) continue;
+        DD_TRY_GOTO(st, dd_buffer_bytes(spec, b, &bytes, err), done);
+        if (b == m->buf_cond || b == m->buf_cond_c) out->cond += bytes;
+        else out->latents += bytes;
+    }
+    DD_TRY_GOTO(st, dd_tables_build(&tables, spec, 0, err), done);
+    out->tables = dd_tables_bytes(&tables, spec);
+    for (int i = 0; i < DD_IO_COUNT; i++)
+        if (io_wanted(spec, (dd_io)i))
+            out->latents += io_bytes(spec, (dd_io)i, (size_t)spec->max_images, (size_t)dd_spec_max_rows(spec));
+    out->scratch = be->scratch_bytes(be, &limits);
+done:
+    dd_tables_fini(&tables);
+    free(of);
+    free(offset);
+    return st;
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------- */
+
+static dd_status device(dd_session *s, size_t bytes, const void *src, void **out, dd_err *err)
+{
+    DD_TRY(s->be->alloc(s->be, bytes, out, err));
+    s->bytes += bytes;
+    return src ? s->be->upload(s->be, *out, src, bytes, err) : DD_OK;
+}
+
+static dd_status alloc_host(dd_session *s, dd_err *err)
+{
+    const size_t steps = (size_t)s->spec.plan->n_steps, buffers = (size_t)s->spec.model->n_buffers;
+    s->variant_of = calloc(steps, sizeof *s->variant_of);
+    s->variants = calloc(steps, sizeof *s->variants);
+    s->persistent = calloc(buffers, sizeof *s->persistent);
+    s->bound = calloc(buffers, sizeof *s->bound);
+    s->host_rows = calloc((size_t)s->spec.max_images * 2, sizeof *s->host_rows);
+    s->host_labels = calloc((size_t)dd_spec_max_labels(&s->spec), sizeof *s->host_labels);
+    if (!s->variant_of || !s->variants || !s->persistent || !s->bound || !s->host_rows || !s->host_labels)
+        return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session of %zu steps", steps);
+    return DD_OK;
+}
+
+static dd_status open_variants(dd_session *s, dd_err *err)
+{
+    const int steps = s->spec.plan->n_steps;
+    size_t arena = 0, bytes = 0;
+    int *first = calloc((size_t)steps, sizeof *first);
+    if (!first) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
+    dd_status st = find_variants(s->spec.plan, s->variant_of, first, &s->n_variants);
+    for (int v = 0; v < s->n_variants && st == DD_OK; v++) {
+        s->variants[v].first_step = first[v];
+        s->variants[v].offset = calloc((size_t)s->spec.model->n_buffers, sizeof(int64_t));
+        if (!s->variants[v].offset) st = DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
+        else st = dd_memory_place(&s->spec, first[v], s->variants[v].offset, &bytes, err);
+        if (bytes > arena) arena = bytes;
+    }
+    free(first);
+    DD_TRY(st);
+    return device(s, arena, NULL, &s->arena, err);
+}
+
+static dd_status open_buffers(dd_session *s, dd_err *err)
+{
+    const dd_model *m = s->spec.model;
+    const size_t steps = (size_t)s->spec.plan->n_steps;
+    for (int b = 0; b < m->n_buffers; b++) {
+        size_t bytes;
+        if (!m->buffers[b].persistent) continue;
+        DD_TRY(dd_buffer_bytes(&s->spec, b, &bytes, err));
+        DD_TRY(device(s, bytes, NULL, &s->persistent[b], err));
+    }
+    s->io[DD_IO_LATENTS] = s->persistent[m->buf_latents];
+    s->io[DD_IO_OUT] = s->persistent[m->buf_out];
+    for (int i = 0; i < DD_IO_COUNT; i++) {
+        const size_t bytes = io_bytes(&s->spec, (dd_io)i, (size_t)s->spec.max_images,
+                                      (size_t)dd_spec_max_rows(&s->spec));
+        if (io_wanted(&s->spec, (dd_io)i)) DD_TRY(device(s, bytes, NULL, &s->io[i], err));
+    }
+    DD_TRY(dd_tables_build(&s->tables, &s->spec, 1, err));
+    DD_TRY(device(s, (size_t)s->tables.n_ints * sizeof(int32_t), s->tables.ints, &s->d_ints, err));
+    DD_TRY(device(s, steps * (size_t)m->cfg.hidden_size * sizeof(float), s->tables.temb, &s->d_temb, err));
+    if (s->spec.coefs) DD_TRY(device(s, steps * DD_COEF_COUNT * sizeof(float), s->spec.coefs, &s->d_coefs, err));
+    DD_TRY(device(s, (size_t)s->spec.max_images * 2 * sizeof(int32_t), NULL, &s->d_row_cond, err));
+    return device(s, (size_t)dd_spec_max_labels(&s->spec) * sizeof(int32_t), NULL, &s->d_labels, err);
+}
+
+dd_status dd_session_open(dd_session **out, const dd_run_spec *spec, dd_backend *be, const dd_weight_store *weights,
+                          dd_err *err)
+{
+    const dd_limits limits = limits_of(&spec->model->cfg);
+    dd_session *s = calloc(1, sizeof *s);
+    dd_status st;
+    *out = NULL;
+    if (!s) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
+    s->spec = *spec;
+    s->be = be;
+    s->weights = weights;
+    DD_TRY_GOTO(st, alloc_host(s, err), fail);
+    DD_TRY_GOTO(st, open_variants(s, err), fail);
+    DD_TRY_GOTO(st, open_buffers(s, err), fail);
+    DD_TRY_GOTO(st, be->reserve(be, &limits, err), fail);
+    *out = s;
+    return DD_OK;
+fail:
+    dd_session_close(&s);
+    return st;
+}
+
+static void free_programs(dd_session *s)
+{
+    for (int v = 0; v < s->n_variants; v++) dd_program_free(&s->variants[v].program);
+    dd_program_free(&s->prologue);
+}
+
+void dd_session_close(dd_session **session)
+{
+    dd_session *s = *session;
+    if (!s) return;
+    dd_backend *be = s->be;
+    free_programs(s);
+    for (int v = 0; v < s->n_variants; v++) free(s->variants[v].offset);
+    for (int b = 0; s->persistent && b < s->spec.model->n_buffers; b++) be->release(be, s->persistent[b]);
+    for (int i = 0; i < DD_IO_COUNT; i++)
+        if (i != DD_IO_LATENTS && i != DD_IO_OUT) be->release(be, s->io[i]);
+    void *const blocks[] = {s->arena, s->d_ints, s->d_temb, s->d_coefs, s->d_row_cond, s->d_labels};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) be->release(be, blocks[i]);
+    dd_tables_fini(&s->tables);
+    free(s->variant_of);
+    free(s->variants);
+    free(s->persistent);
+    free(s->bound);
+    free(s->host_rows);
+    free(s->host_labels);
+    free(s);
+    *session = NULL;
+}
+
+size_t dd_session_bytes(const dd_session *s) { return s->bytes; }
+
+/* ---- batches and steps ---------------------------------------------------------------------------------------- */
+
+/* Which entry of host_labels holds a label; appends it if it is new. */
+static int32_t label_index(dd_session *s, int label)
+{
+    for (int i = 0; i < s->n_labels; i++)
+        if (s->host_labels[i] == label) return i;
+    s->host_labels[s->n_labels] = label;
+    return s->n_labels++;
+}
+
+static dd_status upload_labels(dd_session *s, int images, const int *labels, dd_err *err)
+{
+    const int null_label = s->spec.model->cfg.num_classes;
+    s->n_labels = 0;
+    for (int i = 0; i < images; i++) {
+        if (labels[i] < 0 || labels[i] > null_label)
+            return DD_FAIL(err, DD_ERR_ARG, "label %d is out of range: 0 to %d, %d is the null label", labels[i],
+                           null_label, null_label);
+        s->host_rows[i] = label_index(s, labels[i]);
+    }
+    if (dd_spec_guided(&s->spec)) {
+        const int32_t null_index = label_index(s, null_label);
+        for (int i = 0; i < images; i++) s->host_rows[images + i] = null_index;
+    }
+    DD_TRY(s->be->upload(s->be, s->d_row_cond, s->host_rows, (size_t)images * 2 * sizeof(int32_t), err));
+    return s->be->upload(s->be, s->d_labels, s->host_labels, (size_t)s->n_labels * sizeof(int32_t), err);
+}
+
+static dd_status lower_all(dd_session *s, dd_err *err)
+{
+    const dd_model *m = s->spec.model;
+    const dd_binding b = {.spec = &s->spec,
+                          .ops = s->be->ops,
+                          .backend_name = s->be->name,
+                          .weights = s->weights,
+                          .tables = &s->tables,
+                          .ints = s->d_ints,
+                          .temb = s->d_temb,
+                          .coefs = s->d_coefs,
+                          .buffer = s->bound,
+                          .images = s->images,
+                          .n_labels = s->n_labels,
+                          .row_cond = s->d_row_cond,
+                          .labels = s->d_labels,
+                          .noise = s->io[DD_IO_NOISE],
+                          .x0 = s->io[DD_IO_X0],
+                          .forced = s->io[DD_IO_FORCED],
+                          .mask = s->io[DD_IO_MASK],
+                          .kept = s->io[DD_IO_KEPT],
+                          .hits = s->io[DD_IO_HITS],
+                          .hidden = s->io[DD_IO_HIDDEN]};
+    free_programs(s);
+    for (int v = 0; v < s->n_variants; v++) {
+        for (int i = 0; i < m->n_buffers; i++) {
+            const int64_t at = s->variants[v].offset[i];
+            s->bound[i] = s->persistent[i] ? s->persistent[i] : at >= 0 ? (char *)s->arena + at : NULL;
+        }
+        DD_TRY(dd_lower_body(&s->variants[v].program, &b, s->variants[v].first_step, err));
+    }
+    return dd_lower_prologue(&s->prologue, &b, err);
+}
+
+dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err *err)
+{
+    const int old_images = s->images, old_labels = s->n_labels;
+    if (images < 1 || images > s->spec.max_images)
+        return DD_FAIL(err, DD_ERR_INTERNAL, "a batch of %d images in a session of at most %d", images,
+                       s->spec.max_images);
+    DD_TRY(upload_labels(s, images, labels, err));
+    s->images = images;
+    s->cond_chunk = -1;
+    if (images != old_images || s->n_labels != old_labels || !s->prologue.ops) DD_TRY(lower_all(s, err));
+    const int rows = dd_spec_max_rows(&s->spec);
+    for (int i = DD_IO_HITS; i <= DD_IO_KEPT; i++)
+        if (s->io[i]) DD_TRY(s->be->clear(s->be, s->io[i], dd_session_io_bytes(s, (dd_io)i, rows), err));
+    return DD_OK;
+}
+
+size_t dd_session_io_bytes(const dd_session *s, dd_io what, int rows)
+{
+    return io_bytes(&s->spec, what, (size_t)s->images, (size_t)rows);
+}
+
+dd_status dd_session_put(dd_session *s, dd_io what, int rows, const void *src, dd_err *err)
+{
+    return s->be->upload(s->be, s->io[what], src, dd_session_io_bytes(s, what, rows), err);
+}
+
+dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err *err)
+{
+    return s->be->download(s->be, dst, s->io[what], dd_session_io_bytes(s, what, rows), err);
+}
+
+dd_status dd_session_step(dd_session *s, int step, dd_err *err)
+{
+    const int chunk = step / s->tables.slots;
+    if (chunk != s->cond_chunk) DD_TRY(s->be->run(s->be, &s->prologue, chunk * s->tables.slots, err));
+    s->cond_chunk = chunk;
+    return s->be->run(s->be, &s->variants[s->variant_of[step]].program, step, err);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * A session runs one plan of one model on a backend, batch by batch: it owns the arena, the parameter tables and the programs.
+ * Everything is allocated when it opens; a batch of another size re-lowers; stepping allocates nothing. */
+#ifndef DD_HOST_EXEC_SESSION_H
+#define DD_HOST_EXEC_SESSION_H
+
+#include "host/exec/backend.h"
+#include "host/exec/run_spec.h"
+#include "host/exec/weights.h"
+
+typedef struct dd_session dd_session;
+
+/* Bytes by purpose, known before anything is allocated. */
+typedef struct dd_footprint {
+    size_t activations, cond, tables, latents, scratch;
+    int programs;
+} dd_footprint;
+
+dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_backend *be, dd_err *err);
+
+/* spec is copied; what it points to, the backend and the weights are borrowed for the session's life. */
+dd_status dd_session_open(dd_session **out, const dd_run_spec *spec, dd_backend *be, const dd_weight_store *weights,
+                          dd_err *err);
+void dd_session_close(dd_session **s);
+size_t dd_session_bytes(const dd_session *s);
+
+/* Starts a batch of 1..max_images images with these labels (0..num_classes) and clears hits and kept counts. */
+dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err *err);
+
+/* Arrays of the current batch, host side. rows = images, doubled at guided steps. */
+typedef enum dd_io {
+    DD_IO_LATENTS, /* [images, latents] f32 */
+    DD_IO_NOISE,   /* [images, latents] f32 */
+    DD_IO_X0,      /* [images, latents] f32 */
+    DD_IO_OUT,     /* [rows, out] f32 */
+    DD_IO_MASK,    /* [token routers, rows, S] u8 */
+    DD_IO_FORCED,  /* [token routers, rows, S] u8 */
+    DD_IO_HITS,    /* [rows, S] i32 */
+    DD_IO_KEPT,    /* [token routers, steps] i32 */
+    DD_IO_HIDDEN,  /* [depth, rows, S, D] f32 */
+    DD_IO_COUNT
+} dd_io;
+
+size_t dd_session_io_bytes(const dd_session *s, dd_io what, int rows);
+dd_status dd_session_put(dd_session *s, dd_io what, int rows, const void *src, dd_err *err);
+dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err *err);
+
+/* Runs one step of the plan, and the conditioning of its chunk of steps where that is not there yet. */
+dd_status dd_session_step(dd_session *s, int step, dd_err *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * The per-step parameters of a session: slice lists, conditioning slots, timestep embeddings, solver coefficients. Built on the
+ * host, uploaded once; ops index them by the step counter. */
+#ifndef DD_HOST_EXEC_TABLES_H
+#define DD_HOST_EXEC_TABLES_H
+
+#include "host/exec/run_spec.h"
+
+/* Slices of one axis of one weight: positions in `ints`, or -1 where the axis is whole at every step. */
+typedef struct dd_axis_table {
+    int64_t offset_at; /* [steps] offsets, relative to list_at */
+    int64_t list_at;
+} dd_axis_table;
+
+typedef struct dd_tables {
+    int32_t *ints;
+    int64_t n_ints, cap_ints;
+    dd_axis_table *n_axis, *k_axis; /* [n_weights] */
+    int64_t slot_at;                /* [steps] slot of a step in its chunk of conditioning */
+    int slots;
+    float *temb; /* [steps, D] */
+} dd_tables;
+
+/* with_temb 0 leaves the embeddings out: sizes alone (dry run). */
+dd_status dd_tables_build(dd_tables *out, const dd_run_spec *spec, int with_temb, dd_err *err);
+void dd_tables_fini(dd_tables *t);
+size_t dd_tables_bytes(const dd_tables *t, const dd_run_spec *spec);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * MACs of plan cells. What each site costs is the model's knowledge; what runs is the plan's. */
+#include "host/plan/cost.h"
+
+#include <math.h>
+
+/* Tokens of one row that a cell works on. A share that is no number in 0..1 counts as all tokens: an upper bound. */
+static int64_t cell_tokens(const dd_cell *c, int64_t tokens, const double *kept, int site)
+{
+    if (c->rows != DD_ROWS_ROUTED || !kept || !(kept[site] >= 0.0 && kept[site] <= 1.0)) return tokens;
+    return llround(kept[site] * (double)tokens);
+}
+
+dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t rows, const double *kept)
+{
+    const int64_t tokens = m->cfg.tokens;
+    dd_cost row = {m->fixed_macs_row, m->fixed_macs_row};
+    for (int i = 0; i < m->n_sites; i++) {
+        const dd_site *site = &m->sites[i];
+        const dd_cell *c = dd_plan_cell(plan, step, i);
+        row.dense += site->macs(&m->cfg, site->units, tokens);
+        if (!dd_cell_computes(c)) continue; /* nothing runs, the token router included */
+        row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
+        if (c->rows == DD_ROWS_ROUTED) row.executed += m->router_macs_token * (uint64_t)tokens;
+    }
+    return (dd_cost){row.dense * (uint64_t)rows, row.executed * (uint64_t)rows};
+}
+
+uint64_t dd_cost_cond(const dd_model *m, int64_t labels) { return m->cond_macs * (uint64_t)labels; }

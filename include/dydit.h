@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dydit: samples pictures from Diffusion Transformers whose computation changes with the timestep and the token.
+ *
+ *     dydit_options o;             dydit_options_init(&o, sizeof o);
+ *     dydit_sample_options s;      dydit_sample_options_init(&s, sizeof s);
+ *     dydit_ctx *ctx = NULL;       dydit_open(&ctx, &o);
+ *     dydit_model *model = NULL;   dydit_model_open(ctx, &model, "models/glyphs.safetensors", NULL);
+ *     int letters[3] = {0, 1, 2};  s.labels = letters;  s.n_images = 3;  s.steps = "ddim50";
+ *     dydit_result *r = NULL;      dydit_sample(model, &s, &r);
+ *     dydit_result_write_png(r, "abc.png", NULL);
+ *     dydit_result_close(&r);      dydit_model_close(&model);      dydit_close(&ctx);
+ *
+ * Rules for every function:
+ *  - Results: DYDIT_OK, or a negative status with one sentence in dydit_message(ctx). On failure out-parameters are left
+ *    NULL (handles, texts) or untouched (numbers, arrays), and no output file is left half written.
+ *  - Ownership: "own" = the caller frees it; "borrow" = valid while the named object lives; inputs are copied unless a
+ *    comment says borrowed for the call.
+ *  - Threads: a context and everything made from it belong to one thread at a time; only dydit_cancel may be called from
+ *    another thread (or a signal handler). Separate contexts are independent. The library never exits, aborts or prints.
+ *  - Option structs begin with their size, set by their _init function; a struct that was not initialised is
+ *    DYDIT_ERR_ARG. Fields are only ever added at the end. */
+#ifndef DYDIT_H
+#define DYDIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DYDIT_VERSION_MAJOR 0
+#define DYDIT_VERSION_MINOR 1
+#define DYDIT_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define DYDIT_API __attribute__((visibility("default")))
+#else
+#define DYDIT_API
+#endif
+
+typedef struct dydit_ctx dydit_ctx;       /* a backend, its threads, messages and callbacks */
+typedef struct dydit_model dydit_model;   /* an opened checkpoint */
+typedef struct dydit_plan dydit_plan;     /* what every step computes */
+typedef struct dydit_result dydit_result; /* sampled images with everything known about the run */
+
+typedef enum dydit_status {
+    DYDIT_OK = 0,
+    DYDIT_ERR_ARG = -1, /* an option or argument */
+    DYDIT_ERR_NOMEM = -2,
+    DYDIT_ERR_IO = -10,        /* the system refused to read or write */
+    DYDIT_ERR_FORMAT = -11,    /* a file is malformed or contradicts itself or the model */
+    DYDIT_ERR_NOT_FOUND = -12, /* an input file does not exist */
+    DYDIT_ERR_UNSUPPORTED = -20,
+    DYDIT_ERR_DEVICE = -30,
+    DYDIT_ERR_CANCELLED = -40,
+    DYDIT_ERR_INTERNAL = -50
+} dydit_status;
+
+typedef enum dydit_format { DYDIT_TEXT = 0, DYDIT_JSON = 1, DYDIT_SVG = 2 } dydit_format;
+typedef enum dydit_log_level { DYDIT_WARN = 0, DYDIT_INFO = 1, DYDIT_DEBUG = 2 } dydit_log_level;
+typedef enum dydit_seed_mode { DYDIT_SEED_PER_IMAGE = 0, DYDIT_SEED_BATCH = 1 } dydit_seed_mode;
+
+DYDIT_API const char *dydit_version(void);                    /* "0.1.0" */
+DYDIT_API const char *dydit_status_name(dydit_status status); /* "ERR_FORMAT" */
+DYDIT_API void dydit_free(void *text_or_array);               /* frees what functions below hand over; NULL is fine */
+
+/* ---- context ------------------------------------------------------------------------------------------------- */
+
+typedef struct dydit_options {
+    size_t size;
+    const char *backend;                                  /* "auto" (default), "cpu", "ref" */
+    int threads;                                          /* 0 (default): the CPUs this process may use */
+    void (*log)(void *user, int level, const char *text); /* dydit_log_level; NULL (default): silent */
+    void *log_user;
+} dydit_options;
+
+DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
+
+/* options: NULL for defaults. On failure *ctx is still a context that only carries a message (or NULL when out of
+ * memory): read it, then close it. */
+DYDIT_API dydit_status dydit_open(dydit_ctx **ctx, const dydit_options *options);
+DYDIT_API void dydit_close(dydit_ctx **ctx); /* after everything made from it; sets *ctx to NULL */
+
+/* One sentence about the last failure; borrow, until the next call with this context. Never NULL. */
+DYDIT_API const char *dydit_message(const dydit_ctx *ctx);
+
+/* Asks a running dydit_sample or dydit_eval to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
+ * and signal handlers. The request is forgotten when the next run starts. */
+DYDIT_API void dydit_cancel(dydit_ctx *ctx);
+
+/* Version, backends, chosen instruction set, threads, libraries. format: TEXT or JSON. *text: own. */
+DYDIT_API dydit_status dydit_info(dydit_ctx *ctx, dydit_format format, char **text);
+
+/* Would writing path succeed (folder there and writable, path not a folder)? Writes nothing. */
+DYDIT_API dydit_status dydit_check_output(dydit_ctx *ctx, const char *path);
+
+/* Writes text as a whole file, or nothing. */
+DYDIT_API dydit_status dydit_write_text(dydit_ctx *ctx, const char *path, const char *text);
+
+/* ---- models -------------------------------------------------------------------------------------------------- */
+
+/* What a file is: architecture, parameters, tensors, missing and unexpected keys. Works on files that
+ * dydit_model_open refuses and says why they are refused. preset: see dydit_model_open. *text: own. */
+DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format,
+                                     char **text);
+
+/* Maps and checks a safetensors checkpoint of a DiT or DyDiT. preset: NULL to infer the geometry, or "DiT-XL/2",
+ * "DyDiT-S/4", …; contradictions with the file are errors. *model: own; keep ctx open as long. */
+DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
+DYDIT_API void dydit_model_close(dydit_model **model);
+
+typedef struct dydit_model_info {
+    size_t size;
+    const char *arch; /* borrow from the model */
+    int input_size, patch_size, in_channels, hidden_size, depth, num_heads, num_classes, cfg_channels, tokens;
+    int dynamic;    /* has DyDiT routers */
+    int has_labels; /* label names are known */
+    int is_latent;  /* needs a VAE to become pictures */
+    int64_t parameters;
+} dydit_model_info;
+
+/* info->size must be set to sizeof(dydit_model_info) by the caller. */
+DYDIT_API dydit_status dydit_model_get_info(const dydit_model *model, dydit_model_info *info);
+
+/* Name of a class, or NULL if the file carries no names; borrow from the model. */
+DYDIT_API const char *dydit_label_name(const dydit_model *model, int label);
+
+/* "A,C-F,12": names, numbers and ranges of either. Unknown names list near matches. *labels [*n]: own. */
+DYDIT_API dydit_status dydit_labels_parse(const dydit_model *model, const char *spec, int **labels, int64_t *n);
+
+/* Uniform labels of images first .. first+n-1: a hash of (seed, image), whatever the batch size. out [n]. */
+DYDIT_API dydit_status dydit_labels_random(const dydit_model *model, uint64_t seed, int64_t first, int64_t n, int *out);
+
+/* ---- sampling ------------------------------------------------------------------------------------------------ */
+
+typedef struct dydit_progress {
+    int64_t images_done, images; /* images whose last step is done */
+    int step, steps;             /* of the current batch */
+    double seconds;              /* since sampling began */
+    double images_per_s;         /* from the steps done so far; 0 while unknown */
+    double seconds_left;         /* likewise */
+} dydit_progress;
+
+typedef struct dydit_sample_options {
+    size_t size;
+    const char *sampler; /* "ddpm", "ddim", or "auto" (default): ddim if steps begins with "ddim", else ddpm */
+    const char *steps;   /* respacing: "250" (default) or "ddim50" */
+    double eta;          /* ddim noise, 0 (default) .. 1 */
+    double cfg_scale;    /* 4 (default); 1 or less: no guidance */
+    int cfg_channels;    /* 0 (default): what the model says */
+    int cfg_lo, cfg_hi;  /* guidance only at original timesteps lo..hi; 0, 999 (default) */
+    uint64_t seed;       /* 0 (default); image i uses seed + i in per-image mode */
+    dydit_seed_mode seed_mode;
+    const char *rng;   /* "torch-cpu" (default) */
+    int batch_size;    /* images at a time; 0 (default): 32, or fewer images */
+    const int *labels; /* [n_images], borrowed for the call */
+    int64_t n_images;
+    const char *latents_in; /* safetensors with `x` or `latents` [n_images,C,S,S], or NULL */
+    const char *noise_in;   /* safetensors with `noise` [steps,n_images,C,S,S], or NULL */
+    const char *in_prefix;  /* before these names; NULL: none */
+    int dense;              /* compute everything, routers not consulted */
+    const dydit_plan *plan; /* execute this plan; its timesteps must be those of `steps`. NULL: DyDiT's own */
+    int compare_dense;      /* run every step dense as well, on latents of its own, and time both */
+    int keep_trajectory;    /* keep latents and token decisions of every step (dydit_result_write_trajectory) */
+    int preview_interval;   /* call preview every so many steps; 0 (default): never */
+    int (*progress)(void *user, const dydit_progress *p);        /* after every step; non-zero: cancel */
+    int (*preview)(void *user, const dydit_result *r, int step); /* r: predicted pictures, for the write functions */
+    void *user;
+    uint64_t max_mem; /* bytes; 0 (default): no limit. More needed: DYDIT_ERR_NOMEM before anything is allocated */
+} dydit_sample_options;
+
+DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
+
+/* Samples n_images pictures. *result: own. */
+DYDIT_API dydit_status dydit_sample(dydit_model *model, const dydit_sample_options *options, dydit_result **result);
+DYDIT_API void dydit_result_close(dydit_result **result);
+
+typedef struct dydit_stats {
+    size_t size;
+    int64_t images;
+    double seconds; /* spent stepping, noise included; loading and writing are not */
+    double images_per_s;
+    double macs_dense;            /* multiply-adds of the complete model for the same rows */
+    double macs_executed;         /* of what ran, routers included */
+    double mac_ratio;             /* macs_dense / macs_executed */
+    double heads, groups, tokens; /* mean share that ran, 0..1 */
+    double dense_seconds;         /* with compare_dense, else 0 */
+    double speedup;               /* dense_seconds / seconds, else 0 */
+    int64_t forward_rows;         /* rows through the network: images x steps, doubled where guided */
+    uint64_t peak_bytes;          /* allocated by the run, weights included */
+} dydit_stats;
+
+/* stats->size must be set by the caller. */
+DYDIT_API dydit_status dydit_result_stats(const dydit_result *result, dydit_stats *stats);
+/* Settings and figures as text (a few lines) or one JSON object. *text: own. */
+DYDIT_API dydit_status dydit_result_report(const dydit_result *result, dydit_format format, char **text);
+/* Final latents [n_images,C,S,S]; borrow from the result. */
+DYDIT_API const float *dydit_result_latents(const dydit_result *result, int64_t *n_images);
+
+typedef struct dydit_png_options {
+    size_t size;
+    int64_t image; /* -1 (default): all as a grid; else this image alone */
+    int nrow;      /* pictures in a row of the grid; 0 (default): 8, or 4 up to 8 pictures */
+    int padding;   /* pixels round each picture of the grid; 2 (default) */
+    int zoom;      /* enlarge every pixel to zoom x zoom; 1 (default) */
+} dydit_png_options;
+
+DYDIT_API void dydit_png_options_init(dydit_png_options *options, size_t size);
+
+/* PNG with the settings in text chunks. Models of 1 or 3 channels only. options: NULL for defaults. */
+DYDIT_API dydit_status dydit_result_write_png(const dydit_result *result, const char *path,
+                                              const dydit_png_options *options);
+/* How often each token's MLP was computed, from never (dark) to always (bright), in the layout of the grid. */
+DYDIT_API dydit_status dydit_result_write_token_map(const dydit_result *result, const char *path,
+                                                    const dydit_png_options *options);
+/* safetensors: `latents` [n,C,S,S], `labels` [n]. */
+DYDIT_API dydit_status dydit_result_write_latents(const dydit_result *result, const char *path);
+/* safetensors: `x` [steps,n,C,S,S] after each step, `t` [steps], `heads`, `groups` [steps,depth,H], `tokens`
+ * [steps,depth,rows,N] (rows: conditional, then null where any step was guided). Needs keep_trajectory. */
+DYDIT_API dydit_status dydit_result_write_trajectory(const dydit_result *result, const char *path);
+/* The executed plan with the measured share of tokens: TEXT, JSON or SVG. *text: own. */
+DYDIT_API dydit_status dydit_result_plan(const dydit_result *result, dydit_format format, char **text);
+
+/* Memory and work of a run, before anything is allocated. */
+typedef struct dydit_estimate {
+    size_t size;
+    uint64_t weights_bytes;           /* packed weights and constants */
+    uint64_t activation_bytes;        /* one arena, shared by lifetime */
+    uint64_t cond_bytes;              /* conditioning tables of a chunk of steps */
+    uint64_t table_bytes;             /* per-step parameters */
+    uint64_t latent_bytes;            /* latents, noise, predictions, results */
+    uint64_t scratch_bytes;           /* of the threads */
+    uint64_t peak_bytes;              /* sum */
+    uint64_t file_bytes;              /* the mapped checkpoint; not counted above, the system can drop it */
+    double macs_dense, macs_executed; /* whole run; routed tokens counted as all (upper bound) */
+    int batch_size;                   /* in force */
+    int max_batch;                    /* largest batch within options->max_mem; 0 if none fits, -1 without max_mem */
+} dydit_estimate;
+
+DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options,
+                                             dydit_estimate *estimate);
+
+/* ---- plans --------------------------------------------------------------------------------------------------- */
+
+/* The plan that dydit_sample would execute with these options (labels and images may be left out). *plan: own. */
+DYDIT_API dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *options, dydit_plan **plan);
+/* Reads a JSON plan and checks it against the model. */
+DYDIT_API dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **plan);
+DYDIT_API void dydit_plan_close(dydit_plan **plan);
+/* TEXT: table per step. JSON: the plan. SVG: heads and groups per timestep and block, cost per step. *text: own. */
+DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format format, char **text);
+
+/* ---- forward passes ------------------------------------------------------------------------------------------ */
+
+typedef struct dydit_eval_options {
+    size_t size;
+    const char *in;        /* safetensors with `x` [B,C,S,S], `t` [B], `y` [B] */
+    const char *in_prefix; /* before these names; NULL: none */
+    const char *out;       /* safetensors: `out`, and what the flags below add */
+    int dense;
+    double cfg_scale;         /* not 0: also `cfg_out` [2B,...], guided */
+    int cfg_channels;         /* 0: the model's */
+    int trace;                /* also `hidden` [depth,B,N,D], `heads`, `groups` [depth,B,H], `tokens` [depth,B,N] */
+    const char *token_masks;  /* safetensors with `tokens` [depth,B,N]: decisions to take instead of the routers' */
+    const char *masks_prefix; /* before `tokens`; NULL: in_prefix */
+} dydit_eval_options;
+
+DYDIT_API void dydit_eval_options_init(dydit_eval_options *options, size_t size);
+DYDIT_API dydit_status dydit_eval(dydit_model *model, const dydit_eval_options *options);
+
+/* One forward pass on arrays borrowed for the call: x [n,C,S,S], t [n] (0..999), y [n] (num_classes = null label),
+ * out [n,Cout,S,S] with Cout = 2C for learned variance. */
+DYDIT_API dydit_status dydit_forward(dydit_model *model, int64_t n, const float *x, const float *t, const int *y,
+                                     int dense, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

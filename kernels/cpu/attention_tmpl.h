@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ * Formula: out = softmax(q kT / sqrt(E)) v for every row and active head.
+ * Layout: qkv rows [3, a, E], out rows [a, E]; K transposed and V are packed into scratch panels, q is used in place.
+ * Thread mapping: items of (row, head), or of a run of queries of one where heads are few.
+ * Budget: scratch K and V of one head (2 x S x E), 8 rows of scores, 8 of output; see attention.h.
+ * Preconditions: checked in attention.c.
+ * Precision: float32; scores, maximum subtracted, unnormalised weights e^(s - max), one division per query at the end. */
+#include "kernels/cpu/attention.h"
+
+/* dst[(e0 + i) * width + key] = k[key, e0 + i] for keys first .. first + width of one panel; zeros from key s on. */
+static void pack_keys(const float *k, int64_t ld, int64_t s, int64_t e, int64_t first, int64_t width, float *dst)
+{
+    for (int64_t key = 0; key < width; key += 8)
+        for (int64_t e0 = 0; e0 < e; e0 += 8) {
+            float *d = dst + e0 * width + key;
+            const int64_t n = s - first - key < 8 ? s - first - key : 8;
+            const float *src = k + (first + key) * ld + e0;
+#if DD_VL >= 8
+            if (n == 8) {
+                __m256 r[8], t[8];
+                for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(src + i * ld);
+                for (int i = 0; i < 4; i++) {
+                    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+                }
+                for (int i = 0; i < 8; i += 4) {
+                    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+                    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+                    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+                    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+                }
+                for (int i = 0; i < 4; i++) {
+                    _mm256_storeu_ps(d + i * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+                    _mm256_storeu_ps(d + (i + 4) * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+                }
+                continue;
+            }
+#endif
+            for (int64_t i = 0; i < 8; i++)
+                for (int64_t x = 0; x < 8; x++) d[i * width + x] = x < n ? src[x * ld + i] : 0.0f;
+        }
+}
+
+static void pack_values(const float *v, int64_t ld, int64_t s, int64_t keys, int64_t width, float *dst)
+{
+    for (int64_t i = 0; i < s; i++) memcpy(dst + i * width, v + i * ld, (size_t)width * sizeof *dst);
+    memset(dst + s * width, 0, (size_t)((keys - s) * width) * sizeof *dst);
+}
+
+/* Scores of one query to weights e^((s - max) scale); returns the reciprocal of their sum. */
+static float softmax_row(float *p, int64_t s, int64_t ld, float scale)
+{
+    for (int64_t i = s; i < ld; i++) p[i] = -INFINITY;
+    vf m = vload(p);
+    for (int64_t i = DD_VL; i < ld; i += DD_VL) m = vmax(m, vload(p + i));
+    const vf factor = vsplat(scale), top = vsplat(-(vmax_lane(m) * scale));
+    vf sum = vsplat(0);
+    for (int64_t i = 0; i < ld; i += DD_VL) {
+        const vf w = vexp(vfma(vload(p + i), factor, top));
+        vstore(p + i, w);
+        sum += w;
+    }
+    return 1.0f / vsum(sum);
+}
+
+typedef struct head {
+    const float *q;
+    float *out, *scratch;
+    dd_attention_areas area;
+    int64_t s, e, ldq, ldo;
+    float scale;
+} head;
+
+/* Up to 8 queries of a head whose K and V are packed. */
+static void attend(const head *h, int64_t query, int rows)
+{
+    float *score = h->scratch + h->area.score, *out = h->scratch + h->area.out, inv[DD_QUERIES];
+    const int64_t key_chunks = h->area.keys / DD_CHUNK, e_chunks = h->e / DD_CHUNK;
+    int first, width;
+    tile t = {.a = h->q + query * h->ldq, .lda = h->ldq, .n_chunks = (int)e_chunks, .ld_acc = h->area.ld_score};
+    for (int i = 0; i < dd_panel_count(key_chunks); i++) {
+        dd_panel_split(key_chunks, i, &first, &width);
+        t.w = h->scratch + h->area.k + first * DD_CHUNK * h->e;
+        t.ldw = width * DD_CHUNK;
+        t.acc = score + first * DD_CHUNK;
+        micro_rows(&t, rows);
+    }
+    for (int r = 0; r < rows; r++) inv[r] = softmax_row(score + r * h->area.ld_score, h->s, h->area.ld_score, h->scale);
+    t = (tile){.a = score, .lda = h->area.ld_score, .n_chunks = (int)key_chunks, .ld_acc = h->area.ld_out};
+    for (int i = 0; i < dd_panel_count(e_chunks); i++) {
+        dd_panel_split(e_chunks, i, &first, &width);
+        t.w = h->scratch + h->area.v + first * DD_CHUNK * h->area.keys;
+        t.ldw = width * DD_CHUNK;
+        t.acc = out + first * DD_CHUNK;
+        micro_rows(&t, rows);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int64_t i = 0; i < h->e; i++) h->out[(query + r) * h->ldo + i] = out[r * h->area.ld_out + i] * inv[r];
+}
+
+static void attention_task(void *arg, int item, int thread)
+{
+    const dd_attention_job *j = arg;
+    const dd_attention_args *g = j->g;
+    const int64_t s = g->s, e = g->e, pair = item / j->parts, n = pair % j->heads, row = pair / j->heads * s;
+    const float *q = g->qkv + row * g->ldq + n * e, *k = q + j->heads * e, *v = k + j->heads * e;
+    head h = {.q = q, .out = g->out + row * g->ldo + n * e, .scratch = j->scratch[thread], .s = s, .e = e};
+    h.area = dd_attention_layout(s, e);
+    h.ldq = g->ldq;
+    h.ldo = g->ldo;
+    h.scale = 1.0f / sqrtf((float)e);
+    const int64_t begin = item % j->parts * j->query_rows, end = begin + j->query_rows < s ? begin + j->query_rows : s;
+    if (begin >= end) return;
+    int first, width;
+    for (int i = 0; i < dd_panel_count(h.area.keys / DD_CHUNK); i++) {
+        dd_panel_split(h.area.keys / DD_CHUNK, i, &first, &width);
+        const int64_t at = first * DD_CHUNK;
+        pack_keys(k, g->ldq, s, e, at, width * DD_CHUNK, h.scratch + h.area.k + at * e);
+    }
+    for (int i = 0; i < dd_panel_count(e / DD_CHUNK); i++) {
+        dd_panel_split(e / DD_CHUNK, i, &first, &width);
+        const int64_t at = first * DD_CHUNK;
+        pack_values(v + at, g->ldq, s, h.area.keys, width * DD_CHUNK, h.scratch + h.area.v + at * h.area.keys);
+    }
+    for (int64_t i = begin; i < end; i += DD_QUERIES) attend(&h, i, end - i < DD_QUERIES ? (int)(end - i) : DD_QUERIES);
+}
+
+static dd_status attention(const dd_exec *exec, const dd_attention_args *args)
+{
+    return dd_cpu_attention_run(exec, args, attention_task);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * Formula: c[s,l,:] = SiLU(temb[step + s,:] + emb[labels[l],:]).
+ * Layout: [slots, n_cond, D]. Threads: the (step, label) pairs. Budget: none.
+ * Preconditions: labels index emb. Precision: float32, each operation rounded; expf of the C library. */
+#include <math.h>
+
+#include "kernels/cpu/work.h"
+
+typedef struct job {
+    const dd_cond_args *a;
+    int32_t step;
+} job;
+
+static void cond_row(void *arg, int item, int thread)
+{
+    (void)thread;
+    const job *j = arg;
+    const dd_cond_args *a = j->a;
+    const int64_t d = a->d;
+    const float *t = a->temb + (j->step + item / a->n_cond) * d, *e = a->emb + a->labels[item % a->n_cond] * d;
+    float *c = a->c + item * d;
+    for (int64_t i = 0; i < d; i++) {
+        const float z = t[i] + e[i];
+        c[i] = z / (1.0f + expf(-z));
+    }
+}
+
+dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args)
+{
+    if (!dd_cpu_exec_ok(exec, 0) || args == NULL || args->temb == NULL || args->emb == NULL) return DD_ERR_ARG;
+    if (args->labels == NULL || args->c == NULL || args->slots < 0 || args->n_cond < 0 || args->d <= 0)
+        return DD_ERR_ARG;
+    if (*exec->step > args->steps) return DD_ERR_ARG;
+    for (int64_t l = 0; l < args->n_cond; l++)
+        if (args->labels[l] < 0) return DD_ERR_ARG;
+    const int64_t left = args->steps - *exec->step;
+    job j = {.a = args, .step = *exec->step};
+    return dd_cpu_for(exec, (left < args->slots ? left : args->slots) * args->n_cond, cond_row, &j);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * The micro kernel: acc[r, col] (+)= sum over k of a[r,k] w[k,col], for up to 8 rows and one panel.
+ * Formula: as above. Layout: a row-major, broadcast from memory and never packed; w a K-major panel; acc row-major.
+ * Threads: none. Budget: AVX-512 8 rows x 48 columns = 24 accumulators + 3 of w + 1; AVX2 4 x 24 = 12 + 3 + 1; portable
+ * 4 x 8 = 8 + 2 + 1. Preconditions: the stores of a row may touch 8 floats behind a width that is an odd multiple of 8.
+ * Precision: per element one float32 accumulator, k ascending, in every variant; so a value does not depend on the tile. */
+#ifndef DD_KERNELS_CPU_MICRO_TMPL_H
+#define DD_KERNELS_CPU_MICRO_TMPL_H
+
+#include "kernels/cpu/cpu_vec.h"
+
+typedef struct tile {
+    const float *a;
+    int64_t lda;
+    const float *w;        /* panel, chunk 0 of K */
+    int64_t ldw;           /* its width */
+    const int32_t *chunks; /* indices of the K chunks, or NULL: 0, 1, ... */
+    int n_chunks, tail;    /* K = 8 n_chunks + tail; tail 0 with a list */
+    float *acc;
+    int64_t ld_acc;
+    int add;           /* continue the sums that are in acc */
+    const char *ahead; /* memory to be used next: fetched into the L2 cache meanwhile. NULL: nothing */
+    int ahead_lines;   /* lines of 64 bytes per chunk of K */
+} tile;
+
+#if DD_VL == 16
+#define DD_MR 8
+#define DD_STRIP 3 /* vectors of a column strip */
+#define DD_HALF 1
+#define DD_WIDE 1 /* a strip is a whole panel */
+#elif DD_VL == 8
+#define DD_MR 4
+#define DD_STRIP 3
+#define DD_HALF 0
+#define DD_WIDE 0
+#else
+#define DD_MR 4
+#define DD_STRIP 2
+#define DD_HALF 0
+#define DD_WIDE 0
+#endif
+
+/* One k of mr rows x (nv vectors and perhaps a half). All bounds are constants after inlining. */
+DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const float *const *a,
+                       int64_t k, const float *w)
+{
+    vf b[DD_STRIP];
+    DD_UNROLL(3)
+    for (int v = 0; v < nv; v++) b[v] = vload(w + v * DD_VL);
+#if DD_HALF
+    vh *h = ch, bh = half ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
+#else
+    (void)ch;
+    (void)half;
+#endif
+    DD_UNROLL(8)
+    for (int r = 0; r < mr; r++) {
+        const vf x = vsplat(a[r][k]);
+        DD_UNROLL(3)
+        for (int v = 0; v < nv; v++) vfma_into(&c[r][v], x, b[v]);
+#if DD_HALF
+        if (half) h[r] = vfma_h(vlow(x), bh, h[r]);
+#endif
+    }
+}
+
+DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv, const int half)
+{
+    vf c[DD_MR][DD_STRIP];
+    const float *a[DD_MR];
+    float *acc = t->acc + row * t->ld_acc + col;
+    const int64_t ldw = DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
+#if DD_HALF
+    vh h[DD_MR];
+#else
+    char h[1];
+#endif
+    DD_UNROLL(8)
+    for (int r = 0; r < mr; r++) {
+        a[r] = t->a + (row + r) * t->lda;
+        DD_UNROLL(3)
+        for (int v = 0; v < nv; v++) c[r][v] = t->add ? vload(acc + r * t->ld_acc + v * DD_VL) : vsplat(0);
+#if DD_HALF
+        if (half) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
+#endif
+    }
+    const float *w = t->w + col + (t->chunks && t->n_chunks > 0 ? t->chunks[0] * (8 * ldw) : 0);
+    const char *ahead = t->ahead;
+    for (int i = 0; i < t->n_chunks; i++) {
+        if (ahead) {
+            for (int l = 0; l < t->ahead_lines; l++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+        }
+        const float *next = t->chunks ? t->w + col + t->chunks[i + 1 < t->n_chunks ? i + 1 : i] * (8 * ldw)
+                                      : w + 8 * ldw;
+        DD_UNROLL(8)
+        for (int u = 0; u < 8; u++) {
+            micro_k(mr, nv, half, c, h, a, u, w);
+            w += ldw;
+        }
+        w = next;
+        DD_UNROLL(8)
+        for (int r = 0; r < mr; r++) a[r] += 8;
+    }
+    for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, a, k, w + k * ldw);
+    DD_UNROLL(8)
+    for (int r = 0; r < mr; r++) {
+        DD_UNROLL(3)
+        for (int v = 0; v < nv; v++) vstore(acc + r * t->ld_acc + v * DD_VL, c[r][v]);
+#if DD_HALF
+        if (half) vstore_h(acc + r * t->ld_acc + nv * DD_VL, h[r]);
+#endif
+    }
+}
+
+/* Out of line, one function per shape. */
+#define DD_MICRO(mr, nv, half)                                                                        \
+    static __attribute__((noinline)) void micro_##mr##_##nv##_##half(const tile *t, int row, int col) \
+    {                                                                                                 \
+        micro(t, row, col, mr, nv, half);                                                             \
+    }
+#define DD_MICRO_ROWS(nv, half) DD_MICRO(1, nv, half) DD_MICRO(2, nv, half) DD_MICRO(4, nv, half)
+typedef void micro_fn(const tile *t, int row, int col);
+#if DD_VL == 16
+#define DD_MICRO_SET(nv, half) DD_MICRO_ROWS(nv, half) DD_MICRO(8, nv, half)
+#define DD_MICRO_ENTRY(nv, half)                                                                   \
+    {                                                                                              \
+        micro_1_##nv##_##half, micro_2_##nv##_##half, micro_4_##nv##_##half, micro_8_##nv##_##half \
+    }
+DD_MICRO_SET(0, 1)
+DD_MICRO_SET(1, 0)
+DD_MICRO_SET(1, 1)
+DD_MICRO_SET(2, 0)
+DD_MICRO_SET(2, 1)
+DD_MICRO_SET(3, 0)
+static micro_fn *const micro_table[][4] = {DD_MICRO_ENTRY(0, 1), DD_MICRO_ENTRY(1, 0), DD_MICRO_ENTRY(1, 1),
+                                           DD_MICRO_ENTRY(2, 0), DD_MICRO_ENTRY(2, 1), DD_MICRO_ENTRY(3, 0)};
+#else
+#define DD_MICRO_ENTRY(nv)                                   \
+    {                                                        \
+        micro_1_##nv##_0, micro_2_##nv##_0, micro_4_##nv##_0 \
+    }
+#if DD_VL == 8
+DD_MICRO_ROWS(1, 0)
+DD_MICRO_ROWS(2, 0)
+DD_MICRO_ROWS(3, 0)
+static micro_fn *const micro_table[][3] = {DD_MICRO_ENTRY(1), DD_MICRO_ENTRY(2), DD_MICRO_ENTRY(3)};
+#else
+DD_MICRO_ROWS(2, 0)
+static micro_fn *const micro_table[][3] = {DD_MICRO_ENTRY(2)};
+#endif
+#endif
+
+/* rows <= 8 of a whole panel. */
+static void micro_rows(const tile *t, int rows)
+{
+    const int strip = DD_STRIP * DD_VL, width = (int)t->ldw;
+    for (int row = 0; row < rows;) {
+        int log = 0;
+        while (2 << log <= DD_MR && 2 << log <= rows - row) log++;
+        for (int col = 0; col < width; col += strip) {
+            const int w = width - col < strip ? width - col : strip;
+            micro_table[w / 8 - 1][log](t, row, col);
+        }
+        row += 1 << log;
+    }
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * The table of one instruction set. The including file sets DD_VL and DD_TABLE and nothing else. */
+#include "kernels/cpu/micro_tmpl.h"
+
+#include "kernels/cpu/adaln_tmpl.h"
+#include "kernels/cpu/attention_tmpl.h"
+#include "kernels/cpu/gemm_tmpl.h"
+#include "kernels/cpu/patch_embed_tmpl.h"
+#include "kernels/cpu/route_tmpl.h"
+
+const dd_ops DD_TABLE = {
+    .cond = dd_cpu_cond,
+    .patch_embed = patch_embed,
+    .adaln = adaln,
+    .gemm = gemm,
+    .attention = attention,
+    .route = route,
+    .unpatchify = dd_cpu_unpatchify,
+    .guide = dd_cpu_guide,
+    .solve = dd_cpu_solve,
+    .copy = dd_cpu_copy,
+};

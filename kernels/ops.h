@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ * The seam between host and kernels: argument structs, function types and the table that each backend fills.
+ *
+ * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
+ * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
+ *
+ * Arguments stay the same for every step of a program: whatever changes from step to step lies in tables that the op
+ * indexes by the step counter `*exec->step`, so that a backend may record a program once and replay it. Pointers are
+ * device pointers of the backend. Ops check their preconditions and return DD_ERR_ARG; they never allocate. */
+#ifndef DD_KERNELS_OPS_H
+#define DD_KERNELS_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/dtype.h"
+#include "kernels/status.h"
+
+#define DD_CHUNK 8      /* elements of one slice-list entry: 16 bytes of bf16, 32 of float32 */
+#define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT; no affine weights */
+#define DD_MAX_UNITS 64 /* heads or channel groups of one site */
+
+typedef void dd_task(void *arg, int item, int thread); /* thread: 0 .. n_threads-1 */
+
+/* Where and when an op runs. */
+typedef struct dd_exec {
+    const int32_t *step; /* row of every per-step table that is in force; device memory */
+    void *stream;        /* cuda: cudaStream_t. Unused on the CPU. */
+    void *pool;          /* cpu: first argument of parallel_for */
+    void (*parallel_for)(void *pool, int n_items, dd_task *task, void *arg); /* returns when all items are done */
+    int n_threads;
+    void **scratch; /* cpu: [n_threads] private work areas, 64-byte aligned */
+    size_t scratch_bytes;
+} dd_exec;
+
+/* Slices in force at a step: the active DD_CHUNK-wide chunks of one axis, ascending, never splitting a unit.
+ * list = pool + offset[*step]; list[0] = n chunks, list[1..n] = chunk indices. pool == NULL: the whole axis. */
+typedef struct dd_slices {
+    const int32_t *pool;
+    const int32_t *offset; /* [steps] */
+} dd_slices;
+
+static inline const int32_t *dd_slices_at(dd_slices s, int32_t step) { return s.pool ? s.pool + s.offset[step] : NULL; }
+
+/* Vectors that depend on (step, label) only: adaLN shifts, scales and gates.
+ * The vector of row r at offset o: table + slot[*step] * slot_stride + row_cond[r] * cond_stride + o. */
+typedef struct dd_cond_table {
+    const float *table; /* [slots, n_cond, width] */
+    int64_t slot_stride, cond_stride;
+    const int32_t *slot;     /* [steps] which slot of the chunk holds a step */
+    const int32_t *row_cond; /* [R] which (label) entry belongs to a row */
+} dd_cond_table;
+
+static inline const float *dd_cond_at(const dd_cond_table *t, int32_t step, int64_t row)
+{
+    return t->table + t->slot[step] * t->slot_stride + t->row_cond[row] * t->cond_stride;
+}
+
+/* Rows of [R,S] chosen by a router. idx == NULL: all R*S rows, in order. */
+typedef struct dd_row_list {
+    const int32_t *idx;   /* [R*S] kept rows, ascending; the first *count are valid */
+    const int32_t *count; /* [1], on the device */
+} dd_row_list;
+
+/* A weight matrix in the layout of its backend (dd_backend.pack). */
+typedef struct dd_packed dd_packed;
+
+/* What a backend packs. data: row-major [n,k], any of f32/f16/bf16, possibly unaligned. */
+typedef struct dd_weight_desc {
+    const char *name;
+    const void *data;
+    dd_dtype dtype;
+    int64_t n, k;
+    int64_t
+        n_unit; /* slices along N never cut a run of n_unit rows; n where N is never sliced. Multiple of DD_CHUNK if < n */
+} dd_weight_desc;
+
+/* c[s,l,:] = SiLU(temb[first_step + s,:] + labels_emb[labels[l],:]), s < n_steps (device scalar range below) */
+typedef struct dd_cond_args {
+    const float *temb;     /* [steps,D] timestep embeddings */
+    const float *emb;      /* [classes+1,D] label embeddings */
+    const int32_t *labels; /* [n_cond] */
+    float *c;              /* [slots,n_cond,D] */
+    int32_t slots;         /* computes min(slots, steps - *step) steps, from *step on */
+    int32_t steps, n_cond, d;
+} dd_cond_args;
+
+/* x[r,s,:] = W · patch(latents[r mod B], s) + bias + pos[s,:];  a p x p convolution of stride p, tokens row-major */
+typedef struct dd_patch_embed_args {
+    const float *latents; /* [B,C,size,size] */
+    const dd_packed *w;   /* [D, C*p*p] */
+    const float *bias;    /* [D] */
+    const float *pos;     /* [S,D] */
+    float *x;             /* [R,S,D] */
+    int32_t b, r, c, size, p, d;
+} dd_patch_embed_args;
+
+/* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine, eps DD_LN_EPS */
+typedef struct dd_adaln_args {
+    const float *x; /* [R*S,D] */
+    float *y;       /* [R*S,D] or, with a list, [A,D] compact */
+    dd_row_list rows;
+    dd_cond_table cond;
+    int64_t shift, scale; /* offsets of the vectors */
+    int32_t r, s, d;
+} dd_adaln_args;
+
+typedef enum dd_epilogue {
+    DD_EPI_BIAS,     /* c[i,:] = acc + bias */
+    DD_EPI_GELU,     /* c[i,:] = gelu_tanh(acc + bias) */
+    DD_EPI_RESIDUAL, /* c[row(i),:] += gate * (acc + bias); rows are unique, so no atomics */
+} dd_epilogue;
+
+/* acc[i,n] = sum_k a[i,k] * w[n,k] over the active chunks of N and K.
+ * Along N the result is compact (active chunks side by side, from column 0), along K the input is compact likewise.
+ * bias and gate are indexed by the column of W. The order of summation along K does not depend on m, on the rows, on
+ * the slices of N or on the number of threads. */
+typedef struct dd_gemm_args {
+    const float *a; /* [m, lda], the first (active) K columns */
+    const dd_packed *w;
+    const float *bias; /* [N], or NULL: 0 */
+    float *c;          /* [m, ldc] */
+    int64_t lda, ldc;
+    int32_t m;        /* rows; with a list the largest possible number */
+    dd_row_list rows; /* count limits the rows; idx scatters (DD_EPI_RESIDUAL only) */
+    dd_slices n, k;
+    dd_epilogue epilogue;
+    dd_cond_table gate; /* DD_EPI_RESIDUAL */
+    int64_t gate_off;
+    int32_t s; /* tokens of a row: gate of list entry i is that of row(i) / s */
+} dd_gemm_args;
+
+/* Self-attention of the active heads: out_h = softmax(q_h k_hᵀ / sqrt(E)) v_h.
+ * With a active heads, a row of qkv holds q of all of them, then k, then v: [3, a, E], compact. */
+typedef struct dd_attention_args {
+    const float *qkv; /* [R*S, ldq] */
+    float *out;       /* [R*S, ldo]: [a, E], compact */
+    int64_t ldq, ldo;
+    dd_slices heads; /* slices of the qkv weight's N (3E/DD_CHUNK chunks per head); NULL: all h heads */
+    int32_t r, s, h, e;
+} dd_attention_args;
+
+/* logit[i] = w2 · ReLU(W1 x[i,:] + b1) + b2 on the raw residual stream; kept where dd_logit_on. Rows in ascending order. */
+typedef struct dd_route_args {
+    const float *x;        /* [R*S,D] */
+    const dd_packed *w1;   /* [J,D] */
+    const float *b1;       /* [J] */
+    const float *w2;       /* [J] */
+    const float *b2;       /* [1] */
+    const uint8_t *forced; /* [R*S] decisions to take instead of the router's, or NULL */
+    int32_t *idx;          /* [R*S] out: kept rows */
+    int32_t *count;        /* [1] out */
+    uint8_t *mask;         /* [R*S] out: 1 kept, 0 not */
+    int32_t *kept;         /* [steps] kept[*step] = *count, or NULL */
+    int32_t *hits;         /* [R*S] += mask, or NULL */
+    int32_t r, s, d, j;
+} dd_route_args;
+
+/* out[r, c, gy*p+py, gx*p+px] = tokens[r*S + gy*(size/p)+gx, (py*p+px)*co + c] */
+typedef struct dd_unpatchify_args {
+    const float *tokens; /* [R*S, p*p*co] */
+    float *out;          /* [R,co,size,size] */
+    int32_t r, co, size, p;
+} dd_unpatchify_args;
+
+/* Rows are [conditional; null]. The first `channels` channels of both halves become u + scale (c - u). */
+typedef struct dd_guide_args {
+    float *out; /* [2B,co,size,size] */
+    float scale;
+    int32_t b, co, channels, size;
+} dd_guide_args;
+
+typedef enum dd_solver { DD_SOLVER_DDPM, DD_SOLVER_DDIM } dd_solver;
+
+/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. */
+enum {
+    DD_COEF_X = 0, /* x0 = X x - E eps */
+    DD_COEF_E,
+    DD_COEF_MX0,   /* next x = MX0 x0 + MXT x + ME eps + sigma noise */
+    DD_COEF_MXT,   /* ddpm */
+    DD_COEF_ME,    /* ddim */
+    DD_COEF_SIGMA, /* ddim; ddpm: 1 where noise is added, 0 at the last step */
+    DD_COEF_LOG_MIN, /* ddpm: sigma = exp(l/2), l = w LOG_MAX + (1-w) LOG_MIN, w = (v+1)/2, v the learned variance value */
+    DD_COEF_LOG_MAX,
+    DD_COEF_COUNT
+};
+
+/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. */
+typedef struct dd_solve_args {
+    dd_solver solver;
+    const float *coef;  /* [steps, DD_COEF_COUNT] */
+    float *x;           /* [B,C,size,size] in and out */
+    const float *out;   /* [>=B,co,size,size] */
+    const float *noise; /* [B,C,size,size]; read only where SIGMA is not 0 */
+    float *x0;          /* [B,C,size,size] prediction of the final picture, or NULL */
+    int32_t b, c, co, size;
+} dd_solve_args;
+
+typedef struct dd_copy_args {
+    void *dst;
+    const void *src;
+    size_t bytes;
+} dd_copy_args;
+
+/* One op of a program. */
+typedef enum dd_op_id {
+#define DD_OP(name) DD_OP_##name,
+#include "kernels/ops.def"
+#undef DD_OP
+    DD_OP_COUNT
+} dd_op_id;
+
+typedef union dd_op_args {
+#define DD_OP(name) dd_##name##_args name;
+#include "kernels/ops.def"
+#undef DD_OP
+} dd_op_args;
+
+/* The table of a backend. A NULL entry means that the backend lacks the op: an error at lowering time. */
+typedef struct dd_ops {
+#define DD_OP(name) dd_status (*name)(const dd_exec *exec, const dd_##name##_args *args);
+#include "kernels/ops.def"
+#undef DD_OP
+} dd_ops;
+
+#endif

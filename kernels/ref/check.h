@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * Preconditions that the reference and the CPU ops share. */
+#ifndef DD_KERNELS_REF_CHECK_H
+#define DD_KERNELS_REF_CHECK_H
+
+#include <stdbool.h>
+
+#include "kernels/ops.h"
+
+static inline bool dd_exec_ok(const dd_exec *exec) { return exec != NULL && exec->step != NULL && *exec->step >= 0; }
+
+/* Ascending chunks inside an axis of `width`, in whole runs of `unit` elements (unit == width: all or nothing). */
+static inline bool dd_slices_ok(const int32_t *list, int64_t width, int64_t unit)
+{
+    if (list == NULL) return true;
+    if (width % DD_CHUNK != 0 || unit % DD_CHUNK != 0) return false;
+    const int64_t n = width / DD_CHUNK, per = unit / DD_CHUNK;
+    if (list[0] < 0 || list[0] > n || list[0] % per != 0) return false;
+    for (int64_t i = 0; i < list[0]; i++) {
+        const int64_t chunk = list[1 + i], before = i ? list[i] : -1;
+        if (chunk <= before || chunk >= n) return false;
+        if (i % per == 0 ? chunk % per != 0 : chunk != before + 1) return false;
+    }
+    return true;
+}
+
+/* Elements of an axis that are in force. */
+static inline int64_t dd_slices_width(const int32_t *list, int64_t width)
+{
+    return list ? (int64_t)list[0] * DD_CHUNK : width;
+}
+
+/* Rows to work on: the count on the device where there is one, else max. -1 where the count is impossible. */
+static inline int64_t dd_row_count(const dd_row_list *rows, int64_t max)
+{
+    if (rows->count == NULL) return rows->idx == NULL ? max : -1;
+    return *rows->count < 0 || *rows->count > max ? -1 : *rows->count;
+}
+
+/* Each of the first n entries names a row below max, ascending: no row is written twice. */
+static inline bool dd_row_list_ok(const dd_row_list *rows, int64_t n, int64_t max)
+{
+    if (rows->idx == NULL) return n <= max;
+    for (int64_t i = 0; i < n; i++) {
+        if (rows->idx[i] < 0 || rows->idx[i] >= max) return false;
+        if (i > 0 && rows->idx[i] <= rows->idx[i - 1]) return false;
+    }
+    return true;
+}
+
+static inline int64_t dd_row_at(const dd_row_list *rows, int64_t i) { return rows->idx ? rows->idx[i] : i; }
+
+static inline bool dd_cond_table_ok(const dd_cond_table *t)
+{
+    return t->table != NULL && t->slot != NULL && t->row_cond != NULL;
+}
+
+#endif

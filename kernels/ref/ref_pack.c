@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * Packing of weights for the reference backend: conversion to float32, nothing else. */
+#include "kernels/ref/ref_pack.h"
+
+#include <string.h>
+
+#include "kernels/ref/ref.h"
+
+#define HEADER 64
+
+_Static_assert(sizeof(struct dd_packed) <= HEADER, "header of a packed weight");
+
+static bool desc_ok(const dd_weight_desc *d)
+{
+    if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
+    if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
+    return d->n <= INT32_MAX && d->k <= INT32_MAX && (uint64_t)d->n <= (SIZE_MAX / 8 - HEADER) / (uint64_t)d->k;
+}
+
+static float load(const unsigned char *p, dd_dtype t)
+{
+    if (t == DD_F32) {
+        float f;
+        memcpy(&f, p, sizeof f);
+        return f;
+    }
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return t == DD_F16 ? dd_f16_to_f32(h) : dd_bf16_to_f32(h);
+}
+
+size_t dd_ref_packed_bytes(const dd_weight_desc *desc)
+{
+    return desc_ok(desc) ? HEADER + (size_t)(desc->n * desc->k) * sizeof(float) : 0;
+}
+
+dd_status dd_ref_pack(const dd_weight_desc *desc, void *storage, dd_packed **out)
+{
+    if (!desc_ok(desc) || storage == NULL || out == NULL) return DD_ERR_ARG;
+    if (desc->dtype != DD_F32 && desc->dtype != DD_F16 && desc->dtype != DD_BF16) return DD_ERR_UNSUPPORTED;
+    float *data = (float *)(void *)((unsigned char *)storage + HEADER);
+    const size_t step = dd_dtype_bytes(desc->dtype);
+    for (int64_t i = 0; i < desc->n * desc->k; i++) {
+        data[i] = load((const unsigned char *)desc->data + (size_t)i * step, desc->dtype);
+        if (!dd_f32_finite(data[i])) return DD_ERR_FORMAT;
+    }
+    struct dd_packed *w = storage;
+    *w = (struct dd_packed){.tag = DD_REF_TAG, .n = desc->n, .k = desc->k, .n_unit = desc->n_unit, .data = data};
+    *out = w;
+    return DD_OK;
+}
