@@ -114,6 +114,7 @@ EXAMPLES := $(patsubst %.c,$(B)/%,$(EXAMPLE_SRC))
 
 LIB_A := $(B)/libdydit.a
 LIB_SO := $(B)/libdydit.so
+SUPPORT_A := $(B)/tests/libsupport.a
 SONAME := libdydit.so.0
 version_part = $(shell sed -n 's/^.define DYDIT_VERSION_$(1) \([0-9]*\).*/\1/p' include/dydit.h 2>/dev/null)
 VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
@@ -164,6 +165,11 @@ $(LIB_A): $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
+# An archive, so that a program links only the helpers it uses.
+$(SUPPORT_A): $(SUPPORT_OBJ)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(SUPPORT_OBJ)
+
 $(LIB_SO): $(LIB_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined -o $@ $(LIB_OBJ) $(LDLIBS)
@@ -175,16 +181,16 @@ $(B)/dydit: $(CLI_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(LIB_A) $(LDLIBS)
 
-$(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_OBJ) $(LIB_A)
+$(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(LIB_A)
 	$(call say,LINK,$@)
 	@$(PKG_CONFIG) --exists cmocka || { echo "dydit: cmocka is missing, which the tests need; scripts/deps.sh gets it" >&2; exit 1; }
 	@mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
+	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
 
-$(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(SUPPORT_OBJ) $(LIB_A)
+$(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB_A) $(LDLIBS)
+	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(LIB_A) $(LDLIBS)
 
 $(TOOLS): $(B)/tests/tools/%: $(O)/tests/tools/%.o $(LIB_A)
 	$(call say,LINK,$@)

@@ -15,7 +15,7 @@ dydit=$build/dydit
 mkdir -p "$out"
 rm -f "$out"/alphabet.png "$out"/alphabet-tokens.png "$out"/plan.svg "$out"/figures.json
 echo "Drawing the alphabet, and once more with the complete model to compare ..."
-"$dydit" sample --ckpt "$model" --class-labels A-Z --steps ddim50 --cfg-scale 2 --seed 0 --zoom 3 --nrow 13 \
+"$dydit" sample --ckpt "$model" --class-labels A-Z --steps ddim50 --cfg-scale 2 --seed 800 --zoom 3 --nrow 13 \
     --compare-dense -o "$out/alphabet.png" --token-map "$out/alphabet-tokens.png" --plan-svg "$out/plan.svg" \
     --json >"$out/figures.json" 2>"$out/log" || { cat "$out/log" >&2; exit 1; }
 
@@ -38,7 +38,7 @@ dense_seconds=$(figure dense_seconds)
 cat <<END
 
 Look at
-  $out/alphabet.png         26 letters that no font contains
+  $out/alphabet.png         26 letters, drawn by the model
   $out/alphabet-tokens.png  where the model computed: bright tokens always, dark ones never
   $out/plan.svg             which heads and channel groups ran at every timestep
   $out/figures.json         every number of this run

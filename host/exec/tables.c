@@ -40,14 +40,14 @@ static dd_status push_list(dd_tables *t, const dd_slice_map *map, int units, uin
 static uint64_t units_at(const dd_run_spec *spec, int step, int site)
 {
     const dd_cell *c = dd_plan_cell(spec->plan, step, site);
-    return c->op == DD_CELL_COMPUTE || c->op == DD_CELL_COMPUTE_STORE ? c->units : 0;
+    return dd_cell_computes(c) ? c->units : 0;
 }
 
 static bool whole_at_every_step(const dd_run_spec *spec, int site)
 {
     for (int s = 0; s < spec->plan->n_steps; s++) {
         const dd_cell *c = dd_plan_cell(spec->plan, s, site);
-        if (c->op != DD_CELL_SKIP && dd_popcount64(c->units) != spec->model->sites[site].units) return false;
+        if (dd_cell_computes(c) && dd_popcount64(c->units) != spec->model->sites[site].units) return false;
     }
     return true;
 }
@@ -122,5 +122,7 @@ void dd_tables_fini(dd_tables *t)
 size_t dd_tables_bytes(const dd_tables *t, const dd_run_spec *spec)
 {
     const size_t steps = (size_t)spec->plan->n_steps, d = (size_t)spec->model->cfg.hidden_size;
-    return (size_t)t->n_ints * sizeof(int32_t) + steps * d * sizeof(float) + steps * DD_COEF_COUNT * sizeof(float);
+    const size_t coefs = spec->coefs ? steps * DD_COEF_COUNT : 0;
+    const size_t rows = (size_t)spec->max_images * 2 + (size_t)dd_spec_max_labels(spec);
+    return ((size_t)t->n_ints + rows) * sizeof(int32_t) + (steps * d + coefs) * sizeof(float);
 }

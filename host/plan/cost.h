@@ -10,8 +10,8 @@ typedef struct dd_cost {
     uint64_t executed; /* what runs: active units and tokens, plus routers */
 } dd_cost;
 
-/* Cost of one step for `rows` rows. kept: mean share of tokens kept per site [n_sites] in 0..1 for ROUTED cells (measured by a
- * run), or NULL: all tokens. Conditioning (adaLN) is not included, see dd_cost_cond. */
+/* Cost of one step for `rows` rows. kept: mean share of tokens kept per site [n_sites] in 0..1 for ROUTED cells
+ * (measured by a run), or NULL: all tokens. Conditioning (adaLN) is not included, see dd_cost_cond. */
 dd_cost dd_cost_step(const dd_plan *plan, const dd_model *model, int step, int64_t rows, const double *kept);
 
 /* Conditioning of one step: the same for dense and dynamic runs. labels: distinct labels, null included. */

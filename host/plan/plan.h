@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The step plan: one row per step, one cell per site. Policies fill cells, the runtime executes them, nothing else knows
- * which method asked. A plan owns copies of all names; it refers to a model only by its id. */
+ * The step plan: one row per step, one cell per site. Policies fill cells, the runtime executes them, nothing else
+ * knows which method asked. A plan owns copies of all names; it refers to a model only by its id. */
 #ifndef DD_HOST_PLAN_PLAN_H
 #define DD_HOST_PLAN_PLAN_H
 
@@ -73,8 +73,8 @@ void dd_plan_free(dd_plan **plan);
 /* Deep copy. */
 dd_status dd_plan_copy(dd_plan **out, const dd_plan *plan, dd_err *err);
 
-/* Checks a plan against a model: id, sites, units (at least one where computed, none beyond the site's), routers, order of
- * stores and reuses, finite timesteps 0..999. The sentence names step and site. `what` is the file or "plan". */
+/* Checks a plan against a model: id, sites, units (at least one where computed, none beyond the site's), routers, order
+ * of stores and reuses, finite timesteps 0..999. The sentence names step and site. `what` is the file or "plan". */
 dd_status dd_plan_validate(const dd_plan *plan, const dd_model *model, const char *what, dd_err *err);
 
 /* The part of it that needs no cells: id, number, names and units of the sites. */

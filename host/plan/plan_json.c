@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Plans as JSON (docs/plan.md): compact enough for 250 steps of a large model, plain enough to edit by hand. Writing and
- * reading back gives the same table bit for bit. */
+ * Plans as JSON (docs/plan.md): compact enough for 250 steps of a large model, plain enough to edit by hand. Writing
+ * and reading back gives the same table bit for bit. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

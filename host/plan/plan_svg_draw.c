@@ -102,10 +102,17 @@ static void add_step_tick(dd_svg *g, int step, double y)
     dd_svg_text(&g->s, x, y + 18, "", dd_text_timestep(text, g->r.plan->rows[step].timestep));
 }
 
+static bool all_integers(const dd_plan *p)
+{
+    for (int s = 0; s < p->n_steps; s++)
+        if (p->rows[s].timestep != floorf(p->rows[s].timestep)) return false;
+    return true;
+}
+
 void dd_svg_step_axis(dd_svg *g, double y)
 {
     const int n = g->r.plan->n_steps;
-    const double min_gap = 44; /* the widest label, "999.25", with air */
+    const double min_gap = all_integers(g->r.plan) ? 44 : 60; /* "999" or "999.25", with air */
     const double column = (double)DD_SVG_W / n;
     int stride = (int)ceil(min_gap / column);
     if (stride < 1) stride = 1;

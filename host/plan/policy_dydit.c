@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * DyDiT (arXiv 2410.03456): which heads and channel groups run depends on the timestep alone, so it is decided here, before
- * sampling. Decisions are those of float32 logits whatever precision the run has. */
+ * DyDiT (arXiv 2410.03456): which heads and channel groups run depends on the timestep alone, so it is decided here,
+ * before sampling. Decisions are those of float32 logits whatever precision the run has. */
 #include "host/plan/policy.h"
 
 #include <stdio.h>

@@ -24,7 +24,7 @@ broken() {
     if [ -z "$why" ]; then ok "refused: $(short "$@")"; else not_ok "refused: $(short "$@")" "$why"; fi
 }
 
-# still COMMAND's answer to the same file is no crash: 0 or 3
+# inspected NAME: the same file is looked at without a crash
 inspected() {
     run inspect "$bad"
     case $status in
@@ -77,12 +77,12 @@ for t in pos_embed x_embedder.proj.weight blocks.2.attn.qkv.weight blocks.1.attn
     broken "$t" nan "$t"
     broken "$t" inf "$t"
 done
-broken 'blocks.9.mlp.fc1.weight' copy blocks.0.mlp.fc1.weight blocks.9.mlp.fc1.weight
+broken 'blocks.9.mlp.fc1.weight|depth 3' copy blocks.0.mlp.fc1.weight blocks.9.mlp.fc1.weight
 broken 'pos_embed' resize pos_embed 1,63,128
 broken 'qkv.weight' resize blocks.1.attn.qkv.weight 384,64
 broken 'qkv.bias' resize blocks.1.attn.qkv.bias 383
 broken 'fc1' resize blocks.2.mlp.fc1.weight 161,128
-broken 'router' resize blocks.0.attn_rate.router.weight 4,128
+broken 'router|num_heads' resize blocks.0.attn_rate.router.weight 4,128
 broken 'final_layer.linear.weight' resize final_layer.linear.weight 31,128
 broken 'x_embedder.proj.weight' resize x_embedder.proj.weight 128,1,4,5
 broken 'y_embedder|labels|classes' resize y_embedder.embedding_table.weight 1,128

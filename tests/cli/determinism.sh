@@ -6,13 +6,10 @@
 letters=(sample --ckpt "$GLYPHS" --steps ddim10 --cfg-scale 2 -q)
 
 "$DYDIT" "${letters[@]}" --seed 5 --latents-out base.st
-for b in 1 3 26; do
-    "$DYDIT" "${letters[@]}" --seed 5 --batch-size $b --latents-out x.st
-    same "batches of $b" base.st x.st
-done
-for t in 1 2 3; do
-    "$DYDIT" "${letters[@]}" --seed 5 --threads $t --latents-out x.st
-    same "$t threads" base.st x.st
+for pair in '1 2' '3 1' '26 3'; do
+    read -r b t <<<"$pair"
+    "$DYDIT" "${letters[@]}" --seed 5 --batch-size "$b" --threads "$t" --latents-out x.st
+    same "batches of $b, $t threads" base.st x.st
 done
 "$DYDIT" "${letters[@]}" --seed 6 --latents-out other.st
 differ "another seed" base.st other.st
@@ -55,7 +52,8 @@ same "with one image both modes agree" a.st b.st
 # Pictures: byte for byte, so nothing of the moment is in them.
 "$DYDIT" "${noisy[@]}" -o a.png && "$DYDIT" "${noisy[@]}" -o b.png --threads 2 --batch-size 4
 same "pictures" a.png b.png
-"$DYDIT" "${noisy[@]}" --sample-dir many && "$DYDIT" "${noisy[@]}" -l 2 --seed 2 --latents-out /dev/null --sample-dir one
+"$DYDIT" "${noisy[@]}" --sample-dir many && "$DYDIT" "${noisy[@]}" --batch-size 3 --sample-dir few
+check "pictures of a folder" diff -r many few
 "$DYDIT" "${noisy[@]}" --compare-dense --latents-out a.st && "$DYDIT" "${noisy[@]}" --latents-out b.st
 same "--compare-dense does not change the result" a.st b.st
 "$DYDIT" "${noisy[@]}" --trajectory-out t.st --latents-out a.st

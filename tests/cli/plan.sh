@@ -40,14 +40,13 @@ differ "which is another plan" p.json dense.json
 "$DYDIT" "${draw[@]}" --plan some.json --latents-out planned.st
 same "the same for a guidance interval" own.st planned.st
 
-# An edited plan: every token, no router.
-sed 's/,"rows":"ROUTED","router":[0-9]*//g' p.json >all.json
-if cmp -s p.json all.json; then
-    skip "a plan without routed rows" "the model routes none"
-else
-    "$DYDIT" "${draw[@]}" --plan all.json --latents-out all.st
-    differ "an edited plan is another run" planned.st all.st
-fi
+# An edited plan: every token of every block, no router.
+sed 's/,"rows":"ROUTED","router":[0-9]*//g; s/"rows":"ROUTED","router":[0-9]*/"op":"COMPUTE"/g' p.json >all.json
+"$DYDIT" "${draw[@]}" --plan p.json --latents-out planned.st
+"$DYDIT" "${draw[@]}" --plan all.json --latents-out all.st
+differ "an edited plan is another run" planned.st all.st
+"$DYDIT" "${draw[@]}" --plan all.json --json -o x.png >"$OUT"
+equal "which computes all tokens" 1 "$(json "$OUT" active.tokens | cut -d. -f1)"
 
 # ---- refused ----
 "$DYDIT" plan --ckpt "$D64" --steps ddim10 -q -o other.json

@@ -9,7 +9,7 @@ if ! env --default-signal=INT true 2>/dev/null; then
     exit 0
 fi
 
-long=(sample --ckpt "$GLYPHS" --steps 1000 --backend ref --num-samples 26)
+long=(sample --ckpt "$GLYPHS" --steps 1000 --backend ref --threads 1)
 
 # start ARGS...: in the background, until it reports progress
 start() {
@@ -24,18 +24,18 @@ start() {
 }
 
 for signal in INT TERM; do
-    start "${long[@]}" -n 2 -b 2 --steps 100 --progress plain --trajectory-out t.st --sample-dir new/dir -o x.png
+    start "${long[@]}" -n 2 --steps 30 --progress plain --trajectory-out t.st --sample-dir new/dir -o x.png
     kill -$signal $pid
     status=0
     wait $pid || status=$?
     equal "SIG$signal: exit status" 130 "$status"
-    check "SIG$signal: message" grep -q -E '^dydit: stopped at step [0-9]+ of 100; nothing was written$' "$ERR"
+    check "SIG$signal: message" grep -q -E '^dydit: stopped at step [0-9]+ of 30; nothing was written$' "$ERR"
     equal "SIG$signal: no file, no folder" '' "$(ls -A)"
     equal "SIG$signal: nothing on stdout" '' "$(cat "$OUT")"
 done
 
 until_file=p.png
-start "${long[@]}" -n 1 --steps 100 --preview-interval 2 --preview-path p.png -o x.png
+start "${long[@]}" -n 1 --steps 60 --preview-interval 2 --preview-path p.png -o x.png
 kill -INT $pid
 status=0
 wait $pid || status=$?
