@@ -3,7 +3,7 @@
 #
 #   make                  build/release/{dydit,libdydit.a,libdydit.so}
 #   make CONFIG=debug     the same in build/debug; also asan (address and undefined), tsan (threads)
-#   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=/tmp/root
+#   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=root
 
 empty :=
 comma := ,

@@ -17,6 +17,11 @@
 DD_STATUS_LIST(SAME)
 #undef SAME
 
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 #define STR2(x) #x
 #define STR(x) STR2(x)
 #define VERSION STR(DYDIT_VERSION_MAJOR) "." STR(DYDIT_VERSION_MINOR) "." STR(DYDIT_VERSION_PATCH)
@@ -100,7 +105,7 @@ static json_t *info_doc(const dydit_ctx *ctx)
     json_object_set_new(doc, "threads", json_integer(ctx->be->threads));
     json_object_set_new(doc, "cpus", json_integer(dd_cpu_count()));
     json_object_set_new(doc, "precision", json_string("fp32"));
-    json_object_set_new(doc, "compiler", json_string(__VERSION__));
+    json_object_set_new(doc, "compiler", json_string(COMPILER));
     json_object_set_new(doc, "libraries", libs);
     return doc;
 }
@@ -123,7 +128,7 @@ dydit_status dydit_info(dydit_ctx *ctx, dydit_format format, char **text)
     dd_str_addf(&s, "in use      %s: %s\n", ctx->be->name, ctx->be->detail);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
     dd_str_addf(&s, "precision   fp32\n");
-    dd_str_addf(&s, "built with  %s, jansson %s, libpng %s\n", __VERSION__, JANSSON_VERSION, PNG_LIBPNG_VER_STRING);
+    dd_str_addf(&s, "built with  %s, jansson %s, libpng %s\n", COMPILER, JANSSON_VERSION, PNG_LIBPNG_VER_STRING);
     return (dydit_status)dd_str_take(&s, text, &ctx->err);
 }
 

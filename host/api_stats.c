@@ -98,7 +98,8 @@ static json_t *report_settings(const dydit_result *r)
     json_object_set_new(o, "cfg_scale", json_real(s->cfg_scale));
     json_object_set_new(o, "cfg_channels", json_integer(s->cfg_channels));
     json_object_set_new(o, "cfg_interval", json_pack("[ii]", s->cfg_lo, s->cfg_hi));
-    json_object_set_new(o, "seed", json_integer((json_int_t)s->seed));
+    snprintf(hex, sizeof hex, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
+    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(hex));
     json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
     json_object_set_new(o, "rng", json_string(s->rng));
     json_object_set_new(o, "batch_size", json_integer(s->batch_size));
@@ -125,8 +126,8 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
     json_object_set_new(doc, "seconds", json_real(s->seconds));
     json_object_set_new(doc, "images_per_s", json_real(s->images_per_s));
     json_object_set_new(doc, "forward_rows", json_integer(s->forward_rows));
-    json_object_set_new(doc, "macs_dense", json_real(s->macs_dense));
-    json_object_set_new(doc, "macs_executed", json_real(s->macs_executed));
+    json_object_set_new(doc, "macs_dense", json_integer((json_int_t)s->macs_dense));
+    json_object_set_new(doc, "macs_executed", json_integer((json_int_t)s->macs_executed));
     json_object_set_new(doc, "mac_ratio", json_real(s->mac_ratio));
     json_object_set_new(doc, "active",
                         json_pack("{sfsfsf}", "heads", s->heads, "groups", s->groups, "tokens", s->tokens));

@@ -71,8 +71,7 @@ typedef struct dd_weight_desc {
     const void *data;
     dd_dtype dtype;
     int64_t n, k;
-    int64_t
-        n_unit; /* slices along N never cut a run of n_unit rows; n where N is never sliced. Multiple of DD_CHUNK if < n */
+    int64_t n_unit; /* slices along N never cut a run of n_unit rows. n: never sliced; else a multiple of DD_CHUNK */
 } dd_weight_desc;
 
 /* c[s,l,:] = SiLU(temb[first_step + s,:] + labels_emb[labels[l],:]), s < n_steps (device scalar range below) */

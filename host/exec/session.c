@@ -34,8 +34,8 @@ struct dd_session {
     void *d_ints, *d_temb, *d_coefs, *d_row_cond, *d_labels;
     void *io[DD_IO_COUNT]; /* LATENTS and OUT are persistent buffers of the model */
 
-    int images; /* of the current batch */
-    int n_labels;
+    int images, n_labels;             /* of the current batch */
+    int low_images, low_labels;       /* those that the programs were made for; 0: there are none */
     int cond_chunk;                   /* chunk of steps whose conditioning is in the table, -1: none */
     int32_t *host_rows, *host_labels; /* [2*max_images], [max_labels] */
 };
@@ -303,6 +303,7 @@ static dd_status lower_all(dd_session *s, dd_err *err)
                           .hits = s->io[DD_IO_HITS],
                           .hidden = s->io[DD_IO_HIDDEN]};
     free_programs(s);
+    s->low_images = s->low_labels = 0;
     for (int v = 0; v < s->n_variants; v++) {
         for (int i = 0; i < m->n_buffers; i++) {
             const int64_t at = s->variants[v].offset[i];
@@ -310,19 +311,21 @@ static dd_status lower_all(dd_session *s, dd_err *err)
         }
         DD_TRY(dd_lower_body(&s->variants[v].program, &b, s->variants[v].first_step, err));
     }
-    return dd_lower_prologue(&s->prologue, &b, err);
+    DD_TRY(dd_lower_prologue(&s->prologue, &b, err));
+    s->low_images = s->images;
+    s->low_labels = s->n_labels;
+    return DD_OK;
 }
 
 dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err *err)
 {
-    const int old_images = s->images, old_labels = s->n_labels;
     if (images < 1 || images > s->spec.max_images)
         return DD_FAIL(err, DD_ERR_INTERNAL, "a batch of %d images in a session of at most %d", images,
                        s->spec.max_images);
     DD_TRY(upload_labels(s, images, labels, err));
     s->images = images;
     s->cond_chunk = -1;
-    if (images != old_images || s->n_labels != old_labels || !s->prologue.ops) DD_TRY(lower_all(s, err));
+    if (images != s->low_images || s->n_labels != s->low_labels) DD_TRY(lower_all(s, err));
     const int rows = dd_spec_max_rows(&s->spec);
     for (int i = DD_IO_HITS; i <= DD_IO_KEPT; i++)
         if (s->io[i]) DD_TRY(s->be->clear(s->be, s->io[i], dd_session_io_bytes(s, (dd_io)i, rows), err));

@@ -24,6 +24,7 @@ typedef struct dd_tables {
 /* with_temb 0 leaves the embeddings out: sizes alone (dry run). */
 dd_status dd_tables_build(dd_tables *out, const dd_run_spec *spec, int with_temb, dd_err *err);
 void dd_tables_fini(dd_tables *t);
+/* What a session keeps of them on the backend, coefficients and the labels of the rows included. */
 size_t dd_tables_bytes(const dd_tables *t, const dd_run_spec *spec);
 
 #endif

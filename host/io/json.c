@@ -175,7 +175,7 @@ dd_status dd_json_print(const json_t *doc, char **out, dd_err *err)
     dd_str s = {0};
     *out = NULL;
     if (!doc) return DD_FAIL(err, DD_ERR_INTERNAL, "no JSON document to print");
-    if (json_dump_callback(doc, add_chunk, &s, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0) {
+    if (json_dump_callback(doc, add_chunk, &s, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY) != 0) {
         dd_str_free(&s);
         return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while printing JSON");
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Label lists. A name that contains '-' is tried whole before it is taken for a range. */
+ * Label lists. A name that contains '-' is tried whole before it is taken for a range; a range is cut where both ends
+ * are known. */
 #include "host/model/labels.h"
 
 #include <errno.h>
@@ -58,8 +59,8 @@ static dd_status unknown(const dd_config *cfg, const char *name, dd_err *err)
     char near[200] = "";
     size_t used = 0;
     for (int distance = 0; distance <= 2 && used == 0; distance++)
-        for (int i = 0; i < cfg->num_classes && used + strlen(cfg->labels[i]) + 3 < sizeof near; i++)
-            if (dd_edit_distance(name, cfg->labels[i]) == distance)
+        for (int i = 0; i < cfg->num_classes; i++)
+            if (used + strlen(cfg->labels[i]) + 3 < sizeof near && dd_edit_distance(name, cfg->labels[i]) == distance)
                 used += (size_t)snprintf(near + used, sizeof near - used, "%s%s", used ? ", " : "", cfg->labels[i]);
     if (used) return DD_FAIL(err, DD_ERR_ARG, "class label '%s' is not known; near matches: %s", name, near);
     return DD_FAIL(err, DD_ERR_ARG, "class label '%s' is not known; the model has %d classes from %s to %s", name,
@@ -82,14 +83,28 @@ static dd_status one(const dd_config *cfg, const char *text, size_t len, int *la
     return unknown(cfg, name, err);
 }
 
+static bool known(const dd_config *cfg, const char *text, size_t len)
+{
+    return by_name(cfg, text, len) >= 0 || by_number(cfg, text, len) >= 0;
+}
+
+/* The '-' of a range; NULL: a single label. */
+static const char *find_dash(const dd_config *cfg, const char *text, size_t len)
+{
+    const char *first = NULL;
+    if (by_name(cfg, text, len) >= 0) return NULL;
+    for (size_t i = 1; i + 1 < len; i++) {
+        if (text[i] != '-') continue;
+        if (known(cfg, text, i) && known(cfg, text + i + 1, len - i - 1)) return text + i;
+        if (!first) first = text + i;
+    }
+    return first;
+}
+
 static dd_status item(const dd_config *cfg, const char *text, size_t len, list *out, dd_err *err)
 {
     int first, last;
-    const char *dash = NULL;
-    if (by_name(cfg, text, len) < 0) {
-        for (size_t i = 1; i + 1 < len && !dash; i++)
-            if (text[i] == '-') dash = text + i;
-    }
+    const char *dash = find_dash(cfg, text, len);
     if (!dash) {
         DD_TRY(one(cfg, text, len, &first, err));
         return push(out, first, err);

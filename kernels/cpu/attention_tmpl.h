@@ -4,7 +4,7 @@
  * Thread mapping: items of (row, head), or of a run of queries of one where heads are few.
  * Budget: scratch K and V of one head (2 x S x E), 8 rows of scores, 8 of output; see attention.h.
  * Preconditions: checked in attention.c.
- * Precision: float32; scores, maximum subtracted, unnormalised weights e^(s - max), one division per query at the end. */
+ * Precision: float32; maximum subtracted, unnormalised weights e^(s - max), one division per query at the end. */
 #include "kernels/cpu/attention.h"
 
 /* dst[(e0 + i) * width + key] = k[key, e0 + i] for keys first .. first + width of one panel; zeros from key s on. */

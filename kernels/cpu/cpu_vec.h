@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Vectors of one instruction set, for the templates *_tmpl.h. The including file sets DD_VL: 16 (AVX-512), 8 (AVX2+FMA) or
- * 4 (portable). vf holds DD_VL floats; with DD_VL 16, vh holds 8, for panels whose width is an odd multiple of 8.
- * Every lane is computed alike, so a result does not depend on the lane it falls into. */
+ * Vectors of one instruction set, for the templates *_tmpl.h. The including file sets DD_VL: 16 (AVX-512), 8
+ * (AVX2+FMA) or 4 (portable). vf holds DD_VL floats; with DD_VL 16, vh holds 8, for panels whose width is an odd
+ * multiple of 8. Every lane is computed alike, so a result does not depend on the lane it falls into. */
 #ifndef DD_KERNELS_CPU_CPU_VEC_H
 #define DD_KERNELS_CPU_CPU_VEC_H
 
@@ -95,8 +95,8 @@ DD_INLINE void vstore_part(float *p, vf x, int n)
 }
 #endif
 
-/* c += a b where c has to stay in its register: from the builtins gcc 12 makes fmadd132 forms and moves between registers,
- * which cost the micro kernel a tenth of its speed. */
+/* c += a b where c has to stay in its register: from the builtins gcc 12 makes fmadd132 forms and moves between
+ * registers, which cost the micro kernel a tenth of its speed. */
 DD_INLINE void vfma_into(vf *c, vf a, vf b)
 {
 #if DD_VL >= 8
@@ -125,9 +125,9 @@ DD_INLINE float vmax_lane(vf x)
     return t[0];
 }
 
-/* e^x. n = rint(x / ln 2), r = x - n ln 2 in two parts (the first exact), a degree 6 polynomial on |r| <= ln 2 / 2 with the
- * coefficients of Cephes expf, and a scaling that overflows to infinity and underflows to 0. NaN stays NaN. About 1 ulp
- * with, 2 ulp without fused multiply-add (tests/unit/test_kernels_cpu.c sweeps it). */
+/* e^x. n = rint(x / ln 2), r = x - n ln 2 in two parts (the first exact), a degree 6 polynomial on |r| <= ln 2 / 2
+ * with the coefficients of Cephes expf, and a scaling that overflows to infinity and underflows to 0. NaN stays NaN.
+ * About 1 ulp with, 2 ulp without fused multiply-add (tests/unit/test_kernels_cpu_misc.c sweeps it). */
 DD_INLINE vf vexp(vf x)
 {
     const vf magic = vsplat(0x1.8p23f);
@@ -142,8 +142,8 @@ DD_INLINE vf vexp(vf x)
     return vscale2(vfma(p, r * r, r) + vsplat(1.0f), n);
 }
 
-/* GELU, tanh form: x/2 (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). The error of the exponent grows
- * with |u|, where the result is far below the error of its neighbours. */
+/* GELU, tanh form: x/2 (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). The error of the exponent
+ * grows with |u|, where the result is far below the error of its neighbours. */
 DD_INLINE vf vgelu(vf x)
 {
     const vf u2 = x * vfma(x * x, vsplat(-0.0713548162726f), vsplat(-1.59576912161f)); /* -2 sqrt(2/pi) (0.044715, 1) */

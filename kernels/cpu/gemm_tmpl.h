@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Formula: acc[i,n] = sum over active k of a[i,k] w[n,k]; then + bias, gelu(acc + bias), or c += gate (acc + bias).
  * Layout: a and c row-major, compact along sliced axes; w in panels of up to 48 columns.
- * Thread mapping: items of (panel, 64 rows), blocks of 512 rows outside panels, so that a panel comes from memory once per
- * block and is shared by the threads through the last-level cache.
+ * Thread mapping: items of (panel, 64 rows), blocks of 512 rows outside panels, so that a panel comes from memory once
+ * per block and is shared by the threads through the last-level cache.
  * Budget: scratch 64 x 48 accumulators (12 KiB, L1); K in chunks of 1152 (a panel chunk is 216 KiB, L2).
  * Preconditions: checked in gemm.c. Precision: float32, one accumulator per element, k ascending; bias added last. */
 #include "kernels/cpu/work.h"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The micro kernel: acc[r, col] (+)= sum over k of a[r,k] w[k,col], for up to 8 rows and one panel.
  * Formula: as above. Layout: a row-major, broadcast from memory and never packed; w a K-major panel; acc row-major.
- * Threads: none. Budget: AVX-512 8 rows x 48 columns = 24 accumulators + 3 of w + 1; AVX2 4 x 24 = 12 + 3 + 1; portable
- * 4 x 8 = 8 + 2 + 1. Preconditions: the stores of a row may touch 8 floats behind a width that is an odd multiple of 8.
- * Precision: per element one float32 accumulator, k ascending, in every variant; so a value does not depend on the tile. */
+ * Threads: none. Budget: AVX-512 8 rows x 48 columns = 24 accumulators + 3 of w + 1; AVX2 4 x 24 = 12 + 3 + 1;
+ * portable 4 x 8 = 8 + 2 + 1. Preconditions: the stores of a row may touch 8 floats behind a width that is an odd
+ * multiple of 8.
+ * Precision: per element one float32 accumulator, k ascending, in every variant; so a value does not depend on the
+ * tile. */
 #ifndef DD_KERNELS_CPU_MICRO_TMPL_H
 #define DD_KERNELS_CPU_MICRO_TMPL_H
 

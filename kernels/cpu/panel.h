@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Layout of a packed weight. Columns (rows of W) are cut into panels of at most 48 that never straddle a unit; a panel is
- * K-major: element (k, col) of a panel of width w lies at k*w + col. Widths are multiples of 8; a matrix whose n is no
- * such multiple is padded with zero columns at its end. Panels follow each other, so a panel starts at (columns before) * K. */
+ * Layout of a packed weight. Columns (rows of W) are cut into panels of at most 48 that never straddle a unit; a panel
+ * is K-major: element (k, col) of a panel of width w lies at k*w + col. Widths are multiples of 8; a matrix whose n is
+ * no such multiple is padded with zero columns at its end. Panels follow each other, so a panel starts at (columns
+ * before) * K. */
 #ifndef DD_KERNELS_CPU_PANEL_H
 #define DD_KERNELS_CPU_PANEL_H
 
@@ -29,8 +30,8 @@ typedef struct dd_panel {
     int valid;      /* columns that exist */
 } dd_panel;
 
-/* Panels that `chunks` chunks of columns are cut into, and where panel i of them begins and how wide it is, in chunks. A
- * narrow last panel takes columns from its neighbour: 48+8 becomes 32+24, 48+16 becomes 32+32. */
+/* Panels that `chunks` chunks of columns are cut into, and where panel i of them begins and how wide it is, in chunks.
+ * A narrow last panel takes columns from its neighbour: 48+8 becomes 32+24, 48+16 becomes 32+32. */
 static inline int dd_panel_count(int64_t chunks) { return (int)((chunks + 5) / 6); }
 
 static inline void dd_panel_split(int64_t chunks, int i, int *first, int *width)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Formula: out[r, c, gy*p+py, gx*p+px] = tokens[r*S + gy*(size/p)+gx, (py*p+px)*co + c].
- * Layout: tokens of p*p*co values, channel fastest, to [R,co,size,size]. Threads: the (row, channel) planes. Budget: none.
+ * Layout: tokens of p*p*co values, channel fastest, to [R,co,size,size]. Threads: the (row, channel) planes. Budget:
+ * none.
  * Preconditions: p divides size. Precision: exact, values are moved. */
 #include "kernels/cpu/work.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The reference backend: obvious loops, double accumulation, one rounding per result, one thread. It states what is right;
- * every other backend is tested against it. */
+ * The reference backend: obvious loops, double accumulation, one rounding per result, one thread. It states what is
+ * right; every other backend is tested against it. */
 #ifndef DD_KERNELS_REF_REF_H
 #define DD_KERNELS_REF_REF_H
 

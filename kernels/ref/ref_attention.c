@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Formula: out = softmax(q kT / sqrt(E)) v for every row and active head.
- * Layout: qkv rows [3, a, E], out rows [a, E], both compact. Threads: the (row, head) pairs. Budget: none; the softmax is
- * the one-pass form with a running maximum, since kernels have no memory for the scores.
+ * Layout: qkv rows [3, a, E], out rows [a, E], both compact. Threads: the (row, head) pairs. Budget: none; the softmax
+ * is the one-pass form with a running maximum, since kernels have no memory for the scores.
  * Preconditions: ldq >= 3aE, ldo >= aE. Precision: double; out is rounded once. */
 #include <math.h>
 

@@ -2,7 +2,8 @@
  * Formula: logit = w2 . ReLU(W1 x + b1) + b2 per token; a token is kept where dd_logit_on.
  * Layout: x [R*S,D]; idx ascending, *count entries. Threads: one. Budget: none.
  * Preconditions: J and D of the weight agree with the arguments.
- * Precision: double, the logit rounded to float32 before the decision, so that the threshold means the same everywhere. */
+ * Precision: double, the logit rounded to float32 before the decision, so that the threshold means the same
+ * everywhere. */
 #include "kernels/ref/check.h"
 #include "kernels/ref/ref.h"
 #include "kernels/ref/ref_pack.h"

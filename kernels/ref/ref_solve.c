@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Formula: x0 = X x - E eps; DDPM: x = MX0 x0 + MXT x + SIGMA exp(l/2) noise, l = w LOG_MAX + (1-w) LOG_MIN, w = (v+1)/2,
- * LOG_MIN where the model has no variance channels; DDIM: x = MX0 x0 + ME eps + SIGMA noise.
+ * Formula: x0 = X x - E eps; DDPM: x = MX0 x0 + MXT x + SIGMA exp(l/2) noise, l = w LOG_MAX + (1-w) LOG_MIN, w =
+ * (v+1)/2, LOG_MIN where the model has no variance channels; DDIM: x = MX0 x0 + ME eps + SIGMA noise.
  * Layout: latents [B,C,size,size] in place; out rows of co channels, eps first, then v. Threads: one. Budget: none.
  * Preconditions: co is C or 2C; noise where SIGMA is not 0. Precision: double, one rounding of each result. */
 #include <math.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Forward passes of the golden models on every backend: masks identical, tensors within 1e-5 of their largest magnitude. */
+#define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,10 +75,21 @@ static void forward_ref(void **state)
     forward_on("ref");
 }
 
+/* The cpu backend with the best instruction set, then with each one forced that this machine has. */
 static void forward_cpu(void **state)
 {
+    static const char *const isa[] = {"portable", "avx2", "avx512"};
     (void)state;
     forward_on("cpu");
+    for (size_t i = 0; i < sizeof isa / sizeof isa[0]; i++) {
+        dydit_ctx *ctx = NULL;
+        setenv("DYDIT_ISA", isa[i], 1);
+        const dydit_status st = dydit_open(&ctx, NULL);
+        dydit_close(&ctx);
+        if (st == DYDIT_OK) forward_on("cpu");
+        else print_message("%s: not on this machine\n", isa[i]);
+    }
+    unsetenv("DYDIT_ISA");
 }
 
 /* A DiT without routers: the first, fully computed step of a run, guided. */
