@@ -94,8 +94,13 @@ static void attend(const head *h, int64_t query, int rows)
         t.acc = out + first * DD_CHUNK;
         micro_rows(&t, rows);
     }
-    for (int r = 0; r < rows; r++)
-        for (int64_t i = 0; i < h->e; i++) h->out[(query + r) * h->ldo + i] = out[r * h->area.ld_out + i] * inv[r];
+    for (int r = 0; r < rows; r++) {
+        const float *src = out + r * h->area.ld_out;
+        float *dst = h->out + (query + r) * h->ldo;
+        int64_t i = 0;
+        for (; i + DD_VL <= h->e; i += DD_VL) vstore(dst + i, vload(src + i) * vsplat(inv[r]));
+        if (i < h->e) vstore_part(dst + i, vload(src + i) * vsplat(inv[r]), (int)(h->e - i));
+    }
 }
 
 static void attention_task(void *arg, int item, int thread)

@@ -106,14 +106,20 @@ DD_INLINE void vfma_into(vf *c, vf a, vf b)
 #endif
 }
 
-/* Sum and maximum over the lanes, by a fixed tree. */
+/* Sum and maximum over the lanes, by a fixed tree. A NaN may be lost in the maximum. */
+#if DD_VL == 16
+DD_INLINE float vsum(vf x) { return _mm512_reduce_add_ps(x); }
+DD_INLINE float vmax_lane(vf x) { return _mm512_reduce_max_ps(x); }
+#else
 DD_INLINE float vsum(vf x)
 {
     float t[DD_VL];
     vstore(t, x);
-    for (int n = DD_VL / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++) t[i] += t[i + n];
-    return t[0];
+#if DD_VL == 8
+    return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+#else
+    return (t[0] + t[2]) + (t[1] + t[3]);
+#endif
 }
 
 DD_INLINE float vmax_lane(vf x)
@@ -124,6 +130,7 @@ DD_INLINE float vmax_lane(vf x)
         for (int i = 0; i < n; i++) t[i] = t[i + n] > t[i] ? t[i + n] : t[i];
     return t[0];
 }
+#endif
 
 /* e^x. n = rint(x / ln 2), r = x - n ln 2 in two parts (the first exact), a degree 6 polynomial on |r| <= ln 2 / 2
  * with the coefficients of Cephes expf, and a scaling that overflows to infinity and underflows to 0. NaN stays NaN.

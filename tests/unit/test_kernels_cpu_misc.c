@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The rest of the CPU backend: small ops against the reference, accuracy of exp and GELU over a dense sweep, scratch
- * packing, refused arguments. */
+ * The rest of the CPU backend: small ops against the reference, accuracy of exp and GELU over a dense sweep, and
+ * whether the stated scratch is enough. */
 #define DD_VL 4
 #include "kernels/cpu/cpu_vec.h"
 #include "tests/unit/kernel_test.h"
