@@ -41,11 +41,7 @@ int cli_info(int n_words, char **words)
     rc = cli_open_context(&a.common, &ctx);
     if (rc == CLI_OK) {
         const dydit_status st = dydit_info(ctx, format, &text);
-        if (st == DYDIT_OK) {
-            cli_out_free(text, format);
-        } else {
-            rc = cli_fail_status(ctx, st);
-        }
+        rc = cli_show(ctx, st, text, format);
     }
     cli_close(&ctx, NULL);
     return rc;

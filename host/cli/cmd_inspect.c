@@ -47,11 +47,7 @@ int cli_inspect(int n_words, char **words)
     rc = cli_open_context(&a.common, &ctx);
     if (rc == CLI_OK) {
         const dydit_status st = dydit_inspect(ctx, path, a.common.preset, format, &text);
-        if (st == DYDIT_OK) {
-            cli_out_free(text, format);
-        } else {
-            rc = cli_fail_status(ctx, st);
-        }
+        rc = cli_show(ctx, st, text, format);
     }
     cli_close(&ctx, NULL);
     return rc;

@@ -87,11 +87,10 @@ static int show(const plan_args *a, dydit_ctx *ctx, const dydit_plan *plan)
     char *text = NULL;
     dydit_status st = write_report(ctx, plan, DYDIT_JSON, a->output);
     if (st == DYDIT_OK) st = write_report(ctx, plan, DYDIT_SVG, a->svg);
-    if (st == DYDIT_OK && (a->json || !a->common.quiet)) {
-        st = dydit_plan_report(plan, format, &text);
-        if (st == DYDIT_OK) cli_out_free(text, format);
-    }
-    return st == DYDIT_OK ? CLI_OK : cli_fail_status(ctx, st);
+    if (st != DYDIT_OK) return cli_fail_status(ctx, st);
+    if (!a->json && a->common.quiet) return CLI_OK;
+    st = dydit_plan_report(plan, format, &text);
+    return cli_show(ctx, st, text, format);
 }
 
 static int run(const plan_args *a, dydit_ctx *ctx, dydit_model *model)

@@ -67,3 +67,10 @@ void cli_out_free(char *text, dydit_format format)
     if (n == 0 || text[n - 1] != '\n') fputc('\n', stdout);
     dydit_free(text);
 }
+
+int cli_show(dydit_ctx *ctx, dydit_status st, char *text, dydit_format format)
+{
+    if (st != DYDIT_OK) return cli_fail_status(ctx, st);
+    cli_out_free(text, format);
+    return CLI_OK;
+}

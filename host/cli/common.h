@@ -37,5 +37,7 @@ void cli_close(dydit_ctx **ctx, dydit_model **model);
 
 /* Prints text on stdout, JSON untouched, and frees it. */
 void cli_out_free(char *text, dydit_format format);
+/* The same for a text that a call with status st made; after a failure prints why and returns the exit code. */
+int cli_show(dydit_ctx *ctx, dydit_status st, char *text, dydit_format format);
 
 #endif
