@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 [ $# -eq 2 ] || { sed -n '3,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1 what=$2
 build=${BUILD:-build/release}
+"${MAKE:-make}" -s all "$build/tests/tools/random_model" >/dev/null
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
