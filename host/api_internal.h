@@ -70,6 +70,9 @@ dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char
 dd_status dd_settings_resolve(dd_settings *out, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
 dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_model *model, const dd_plan *given,
                            dd_err *err);
+/* The complete model on the timesteps and with the guidance of `plan`, to be timed beside it. */
+dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit_model *model, const dd_plan *plan,
+                            dd_err *err);
 dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err);
 dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
                              int batch);

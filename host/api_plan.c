@@ -105,7 +105,7 @@ static dd_status measure(const trial *t, int batch, dydit_estimate *e, dd_err *e
     dd_backend *be = t->model->ctx->be;
     dd_footprint f;
     dd_run_spec spec = dd_settings_spec(t->set, m, t->plan, t->coefs, batch);
-    spec.want_x0 = t->o->preview_interval > 0;
+    spec.want_x0 = t->o->preview && t->o->preview_interval > 0;
     DD_TRY(dd_footprint_compute(&f, &spec, be, err));
     const uint64_t latent = (uint64_t)m->cfg.latent_count * sizeof(float),
                    n = (uint64_t)(t->o->n_images ? t->o->n_images : batch);
@@ -186,7 +186,7 @@ dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_option
 {
     dydit_sample_options o;
     dydit_estimate full;
-    dd_settings set, dense_set;
+    dd_settings set;
     dd_plan *plan = NULL, *dense = NULL;
     float *coefs = NULL;
     if (!model || !estimate) return DYDIT_ERR_ARG;
@@ -197,11 +197,7 @@ dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_option
     if (st == DD_OK) st = dd_api_options(&full, sizeof full, estimate, "dydit_estimate", err);
     if (st == DD_OK) st = dd_settings_resolve(&set, model, &o, err);
     if (st == DD_OK) st = dd_settings_plan(&plan, &set, model, o.plan ? o.plan->plan : NULL, err);
-    if (st == DD_OK && o.compare_dense) {
-        dense_set = set;
-        dense_set.dense = 1;
-        st = dd_settings_plan(&dense, &dense_set, model, NULL, err);
-    }
+    if (st == DD_OK && o.compare_dense) st = dd_settings_dense(&dense, &set, model, plan, err);
     if (st == DD_OK) st = dd_settings_coefs(&coefs, &set, model->m, err);
     if (st == DD_OK) st = dd_api_estimate(model, &set, &o, plan, dense, coefs, &full, err);
     if (st == DD_OK) {

@@ -97,12 +97,7 @@ static dd_status prepare(run *u, dd_err *err)
     DD_TRY(dd_settings_resolve(&r->set, u->model, &u->o, err));
     DD_TRY(check_labels(u, err));
     DD_TRY(dd_settings_plan(&r->plan, &r->set, u->model, u->o.plan ? u->o.plan->plan : NULL, err));
-    if (u->o.compare_dense) {
-        dd_settings dense = r->set;
-        dense.dense = 1;
-        DD_TRY(dd_settings_plan(&u->dense, &dense, u->model, NULL, err));
-        for (int i = 0; i < u->dense->n_steps; i++) u->dense->rows[i].guided = r->plan->rows[i].guided;
-    }
+    if (u->o.compare_dense) DD_TRY(dd_settings_dense(&u->dense, &r->set, u->model, r->plan, err));
     DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
     DD_TRY(read_inputs(u, err));
     DD_TRY(check_memory(u, err));

@@ -132,6 +132,16 @@ dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_m
     return st;
 }
 
+dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit_model *model, const dd_plan *plan,
+                            dd_err *err)
+{
+    dd_settings complete = *set;
+    complete.dense = 1;
+    DD_TRY(dd_settings_plan(dense, &complete, model, NULL, err));
+    for (int i = 0; i < plan->n_steps; i++) (*dense)->rows[i].guided = plan->rows[i].guided;
+    return DD_OK;
+}
+
 dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err)
 {
     dd_schedule sch;

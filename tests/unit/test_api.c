@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <png.h>
 #include <cmocka.h>
 
 #include "support/golden.h"
@@ -287,6 +288,59 @@ static void latent_models_make_no_png(void **state)
     dydit_model_close(&m);
 }
 
+/* Gray pixels of a PNG as they are stored (libpng's simplified reader would apply a gamma); the caller frees them. */
+static uint8_t *read_gray(const char *path, int *w, int *h)
+{
+    FILE *f = fopen(path, "rb");
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    assert_true(f && png && info);
+    if (setjmp(png_jmpbuf(png))) fail_msg("%s cannot be read", path);
+    png_init_io(png, f);
+    png_read_png(png, info, PNG_TRANSFORM_IDENTITY, NULL);
+    *w = (int)png_get_image_width(png, info);
+    *h = (int)png_get_image_height(png, info);
+    assert_int_equal(png_get_rowbytes(png, info), *w);
+    uint8_t *pixels = malloc((size_t)*w * (size_t)*h);
+    assert_non_null(pixels);
+    for (int y = 0; y < *h; y++) memcpy(pixels + y * *w, png_get_rows(png, info)[y], (size_t)*w);
+    png_destroy_read_struct(&png, &info, NULL);
+    fclose(f);
+    return pixels;
+}
+
+/* A grid as torchvision lays it out, bytes as upstream's scripts make them: clamp(127.5 x + 128, 0, 255), truncated. */
+static void pixels_of_a_grid(void **state)
+{
+    (void)state;
+    enum { NROW = 3, PAD = 2, ZOOM = 2, SIDE = 32, CELL = SIDE + PAD };
+    dydit_result *r = NULL;
+    dydit_sample_options o = quick(5);
+    dydit_png_options p;
+    int w, h, inside = 0;
+    assert_int_equal(dydit_sample(model, &o, &r), DYDIT_OK);
+    dydit_png_options_init(&p, sizeof p);
+    p.nrow = NROW, p.zoom = ZOOM;
+    assert_int_equal(dydit_result_write_png(r, golden_scratch("grid.png"), &p), DYDIT_OK);
+    uint8_t *pixels = read_gray(golden_scratch("grid.png"), &w, &h);
+    assert_int_equal(w, ZOOM * (NROW * CELL + PAD));
+    assert_int_equal(h, ZOOM * (2 * CELL + PAD));
+    const float *x = dydit_result_latents(r, NULL);
+    for (int py = 0; py < h; py++)
+        for (int px = 0; px < w; px++) {
+            const int cx = (px / ZOOM - PAD) / CELL, cy = (py / ZOOM - PAD) / CELL;
+            const int ix = px / ZOOM - PAD - cx * CELL, iy = py / ZOOM - PAD - cy * CELL, i = cy * NROW + cx;
+            const int picture = ix >= 0 && ix < SIDE && iy >= 0 && iy < SIDE && i < 5;
+            const float v = picture ? 127.5f * x[(i * SIDE + iy) * SIDE + ix] + 128.0f : 0.0f;
+            const int want = v >= 255 ? 255 : v <= 0 ? 0 : (int)v;
+            inside += want > 0 && want < 255;
+            if (pixels[py * w + px] != want) fail_msg("pixel %d,%d is %d, not %d", px, py, pixels[py * w + px], want);
+        }
+    assert_in_range(inside, 20, w * h); /* pixels that are neither black nor white */
+    free(pixels);
+    dydit_result_close(&r);
+}
+
 static void random_labels(void **state)
 {
     (void)state;
@@ -310,6 +364,7 @@ int main(void)
                                        cmocka_unit_test(guidance_interval),
                                        cmocka_unit_test(forward_arrays),
                                        cmocka_unit_test(latent_models_make_no_png),
+                                       cmocka_unit_test(pixels_of_a_grid),
                                        cmocka_unit_test(random_labels)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
