@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Public API: pictures and token maps as PNG. Grid geometry is torchvision's make_grid: padding round every picture, zero
- * pad colour, one picture alone without padding. */
+ * Public API: pictures and token maps as PNG. Grid geometry is torchvision's make_grid: padding round every picture,
+ * zero pad colour, one picture alone without padding. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

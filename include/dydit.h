@@ -12,12 +12,15 @@
  *     dydit_result_close(&r);      dydit_model_close(&model);      dydit_close(&ctx);
  *
  * Rules for every function:
- *  - Results: DYDIT_OK, or a negative status with one sentence in dydit_message(ctx). On failure out-parameters are left
+ *  - Results: DYDIT_OK, or a negative status with one sentence in dydit_message(ctx). On failure out-parameters are
+ * left
  *    NULL (handles, texts) or untouched (numbers, arrays), and no output file is left half written.
  *  - Ownership: "own" = the caller frees it; "borrow" = valid while the named object lives; inputs are copied unless a
  *    comment says borrowed for the call.
- *  - Threads: a context and everything made from it belong to one thread at a time; only dydit_cancel may be called from
- *    another thread (or a signal handler). Separate contexts are independent. The library never exits, aborts or prints.
+ *  - Threads: a context and everything made from it belong to one thread at a time; only dydit_cancel may be called
+ * from
+ *    another thread (or a signal handler). Separate contexts are independent. The library never exits, aborts or
+ * prints.
  *  - Option structs begin with their size, set by their _init function; a struct that was not initialised is
  *    DYDIT_ERR_ARG. Fields are only ever added at the end. */
 #ifndef DYDIT_H

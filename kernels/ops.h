@@ -139,7 +139,8 @@ typedef struct dd_attention_args {
     int32_t r, s, h, e;
 } dd_attention_args;
 
-/* logit[i] = w2 · ReLU(W1 x[i,:] + b1) + b2 on the raw residual stream; kept where dd_logit_on. Rows in ascending order. */
+/* logit[i] = w2 · ReLU(W1 x[i,:] + b1) + b2 on the raw residual stream; kept where dd_logit_on. Rows in ascending
+ * order. */
 typedef struct dd_route_args {
     const float *x;        /* [R*S,D] */
     const dd_packed *w1;   /* [J,D] */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Checked arithmetic on sizes that come from files and flags. Each returns true and stores the result, or false on overflow. */
+ * Checked arithmetic on sizes that come from files and flags. Each returns true and stores the result, or false on
+ * overflow. */
 #ifndef DD_HOST_BASE_SIZES_H
 #define DD_HOST_BASE_SIZES_H
 

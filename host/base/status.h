@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Errors: a status plus one sentence, recorded once at the origin. The record belongs to the caller; nothing is global. */
+ * Errors: a status plus one sentence, recorded once at the origin. The record belongs to the caller; nothing is
+ * global. */
 #ifndef DD_HOST_BASE_STATUS_H
 #define DD_HOST_BASE_STATUS_H
 

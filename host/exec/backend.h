@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The contract between the runtime and a backend: memory, weights, and running a program. All entries are required.
  *
- * A backend belongs to one thread. Work given to it happens in the order of the calls; only download and sync wait for it.
- * Nothing is allocated by run. Pointers in a program are the backend's own (device) pointers. */
+ * A backend belongs to one thread. Work given to it happens in the order of the calls; only download and sync wait
+ * for it. Nothing is allocated by run. Pointers in a program are the backend's own (device) pointers. */
 #ifndef DD_HOST_EXEC_BACKEND_H
 #define DD_HOST_EXEC_BACKEND_H
 

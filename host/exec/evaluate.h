@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Forward passes on given rows: one plan row per distinct timestep, so that a user can hold any other implementation's numbers
- * against ours. */
+ * Forward passes on given rows: one plan row per distinct timestep, so that a user can hold any other
+ * implementation's numbers against ours. */
 #ifndef DD_HOST_EXEC_EVALUATE_H
 #define DD_HOST_EXEC_EVALUATE_H
 

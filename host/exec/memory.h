@@ -9,8 +9,8 @@
 
 #define DD_ALIGN 64
 
-/* Steps whose conditioning is computed together: as many as fit in this many bytes, so that the adaLN weights (a third of
- * DiT-XL) are read once per chunk and not once per step. */
+/* Steps whose conditioning is computed together: as many as fit in this many bytes, so that the adaLN weights (a
+ * third of DiT-XL) are read once per chunk and not once per step. */
 #define DD_COND_BYTES ((size_t)64 << 20)
 #define DD_COND_MAX_SLOTS 32
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A program: a flat array of ops with resolved pointers. It stays the same for every step that shares a structure (which ops
- * run, formats, row count); what changes from step to step lies in tables that the ops index by the step counter. */
+ * A program: a flat array of ops with resolved pointers. It stays the same for every step that shares a structure
+ * (which ops run, formats, row count); what changes from step to step lies in tables that the ops index by the step
+ * counter. */
 #ifndef DD_HOST_EXEC_PROGRAM_H
 #define DD_HOST_EXEC_PROGRAM_H
 

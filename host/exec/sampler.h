@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Samples images batch by batch: noise in, program, guidance and solver steps, latents out; and, on request, the same steps
- * dense beside them for a fair comparison of time. */
+ * Samples images batch by batch: noise in, program, guidance and solver steps, latents out; and, on request, the same
+ * steps dense beside them for a fair comparison of time. */
 #ifndef DD_HOST_EXEC_SAMPLER_H
 #define DD_HOST_EXEC_SAMPLER_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A session runs one plan of one model on a backend, batch by batch: it owns the arena, the parameter tables and the programs.
- * Everything is allocated when it opens; a batch of another size re-lowers; stepping allocates nothing. */
+ * A session runs one plan of one model on a backend, batch by batch: it owns the arena, the parameter tables and the
+ * programs. Everything is allocated when it opens; a batch of another size re-lowers; stepping allocates nothing. */
 #ifndef DD_HOST_EXEC_SESSION_H
 #define DD_HOST_EXEC_SESSION_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The per-step parameters of a session: slice lists, conditioning slots, timestep embeddings, solver coefficients. Built on the
- * host, uploaded once; ops index them by the step counter. */
+ * The per-step parameters of a session: slice lists, conditioning slots, timestep embeddings, solver coefficients.
+ * Built on the host, uploaded once; ops index them by the step counter. */
 #ifndef DD_HOST_EXEC_TABLES_H
 #define DD_HOST_EXEC_TABLES_H
 

@@ -25,8 +25,8 @@ dd_status dd_json_object(const json_t *obj, const char *key, const char *where, 
 /* ERR_FORMAT naming the first key of obj that is not in the NULL-terminated list. */
 dd_status dd_json_only_keys(const json_t *obj, const char *const *keys, const char *where, dd_err *err);
 
-/* Indented text with a final newline, reals with 9 digits (figures are for people and plots); the caller frees it. Steals
- * nothing. */
+/* Indented text with a final newline, reals with 9 digits (figures are for people and plots); the caller frees it.
+ * Steals nothing. */
 dd_status dd_json_print(const json_t *doc, char **out, dd_err *err);
 
 #endif

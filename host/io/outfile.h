@@ -20,7 +20,8 @@ dd_status dd_outfile_commit(dd_outfile **f, dd_err *err);
 /* Drops what was written. NULL is fine. */
 void dd_outfile_discard(dd_outfile **f);
 
-/* Checks, before any work is done, that path could be written: the folder exists and is writable, the target is no folder. */
+/* Checks, before any work is done, that path could be written: the folder exists and is writable, the target is no
+ * folder. */
 dd_status dd_outfile_check(const char *path, dd_err *err);
 
 /* Writes one text as a whole file. */

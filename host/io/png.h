@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * PNG pictures through libpng. 8 bits a channel, 1 (gray) or 3 (RGB) channels, text chunks, no time stamp: same input, same bytes. */
+ * PNG pictures through libpng. 8 bits a channel, 1 (gray) or 3 (RGB) channels, text chunks, no time stamp: same
+ * input, same bytes. */
 #ifndef DD_HOST_IO_PNG_H
 #define DD_HOST_IO_PNG_H
 

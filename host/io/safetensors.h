@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * safetensors files: a memory-mapped reader that trusts nothing, and a writer that leaves whole files or none.
- * Format rules: https://github.com/huggingface/safetensors (header of at most 100 000 000 bytes, offsets contiguous from
- * 0 to the end of the file, no duplicate names, element counts computed without overflow). */
+ * Format rules: https://github.com/huggingface/safetensors (header of at most 100 000 000 bytes, offsets contiguous
+ * from 0 to the end of the file, no duplicate names, element counts computed without overflow). */
 #ifndef DD_HOST_IO_SAFETENSORS_H
 #define DD_HOST_IO_SAFETENSORS_H
 

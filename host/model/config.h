@@ -39,7 +39,8 @@ typedef struct dd_config {
 dd_status dd_config_from_file(dd_config *out, const dd_st_file *file, const char *preset, dd_err *err);
 void dd_config_fini(dd_config *cfg);
 
-/* Fills the derived fields and checks every rule (divisibility, unit sizes, limits). `what` begins the error sentence. */
+/* Fills the derived fields and checks every rule (divisibility, unit sizes, limits). `what` begins the error
+ * sentence. */
 dd_status dd_config_derive(dd_config *cfg, const char *what, dd_err *err);
 
 /* Geometry of a preset name; ERR_ARG lists the presets. */

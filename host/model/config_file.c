@@ -101,8 +101,8 @@ static dd_status meta_number(const reader *r, const char *key, double *out, bool
     return DD_OK;
 }
 
-/* Takes a metadata value where *field is 0 (unknown), else requires that it agrees with the shapes; from: the tensor that
- * tells. */
+/* Takes a metadata value where *field is 0 (unknown), else requires that it agrees with the shapes; from: the tensor
+ * that tells. */
 static dd_status agree(const reader *r, const char *key, const char *from, int *field)
 {
     double v;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The tensors of a DiT or DyDiT checkpoint under their official names, with shapes: stated once, for the builder and for
- * `dydit inspect`. Names: facebookresearch/DiT models.py and the DyDiT release. */
+ * The tensors of a DiT or DyDiT checkpoint under their official names, with shapes: stated once, for the builder and
+ * for `dydit inspect`. Names: facebookresearch/DiT models.py and the DyDiT release. */
 #ifndef DD_HOST_MODEL_KEYS_H
 #define DD_HOST_MODEL_KEYS_H
 
@@ -18,8 +18,8 @@ dd_status dd_dit_keys(const dd_config *cfg, dd_key **keys, int *n, dd_err *err);
 
 const dd_key *dd_key_find(const dd_key *keys, int n, const char *name);
 
-/* True for a name that lies in the name space of the network (blocks., x_embedder., dwa_modules. …), so that an unexpected one
- * means another architecture; other names (golden., ema notes) are none of our business. */
+/* True for a name that lies in the name space of the network (blocks., x_embedder., dwa_modules. …), so that an
+ * unexpected one means another architecture; other names (golden., ema notes) are none of our business. */
 bool dd_key_is_network(const char *name);
 
 #endif

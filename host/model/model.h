@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A model as the rest of the program sees it: sites, buffers, weights with their slice maps, and a list of nodes (ops over
- * named buffers). Families (dit.c) build it; it knows no backend and no policy. */
+ * A model as the rest of the program sees it: sites, buffers, weights with their slice maps, and a list of nodes (ops
+ * over named buffers). Families (dit.c) build it; it knows no backend and no policy. */
 #ifndef DD_HOST_MODEL_MODEL_H
 #define DD_HOST_MODEL_MODEL_H
 
@@ -52,7 +52,8 @@ typedef struct dd_buffer {
     bool persistent; /* lives across ops and steps: never shares memory */
 } dd_buffer;
 
-/* Which rows (or columns) of a weight belong to unit u of a site: offset[j] + u*unit_size .. + unit_size, for each j. */
+/* Which rows (or columns) of a weight belong to unit u of a site: offset[j] + u*unit_size .. + unit_size,
+ * for each j. */
 typedef struct dd_slice_map {
     int site; /* -1: the axis is never sliced */
     int64_t unit_size;

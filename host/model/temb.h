@@ -7,7 +7,8 @@
 
 #define DD_TIME_FREQS 128
 
-/* exp(-ln(10000) i / 128) as float32 constants: C's expf differs in three of them (DESIGN, "numbers that must not move"). */
+/* exp(-ln(10000) i / 128) as float32 constants: C's expf differs in three of them (DESIGN, "numbers that must not
+ * move"). */
 extern const float dd_time_freqs[DD_TIME_FREQS];
 
 /* 128 cosines, then 128 sines of t * freq, angles in float32. */

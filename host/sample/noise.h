@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Which random numbers belong to which image. Per-image mode: image i draws what upstream draws at batch 1 with seed + i: its
- * latents, then at every step as many rows as upstream's model sees (two under guidance, also outside its interval), of which
- * the first is used. Batch mode: upstream's order for the whole batch, one stream over all batches. */
+ * Which random numbers belong to which image. Per-image mode: image i draws what upstream draws at batch 1 with seed
+ * + i: its latents, then at every step as many rows as upstream's model sees (two under guidance, also outside its
+ * interval), of which the first is used. Batch mode: upstream's order for the whole batch, one stream over all
+ * batches. */
 #ifndef DD_HOST_SAMPLE_NOISE_H
 #define DD_HOST_SAMPLE_NOISE_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Box-Muller over blocks of 16. The logarithm, sine and cosine are those of the Cephes library (Stephen L. Moshier,
- * https://www.netlib.org/cephes/, single precision); which of their multiply-adds round once is what PyTorch's AVX2 code
- * does. Every operation below is rounded on its own unless it says fmaf: order and grouping are part of the result. */
+ * https://www.netlib.org/cephes/, single precision); which of their multiply-adds round once is what PyTorch's AVX2
+ * code does. Every operation below is rounded on its own unless it says fmaf: order and grouping are part of the
+ * result. */
 #include "host/sample/normal.h"
 
 #include <math.h>

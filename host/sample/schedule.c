@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Builds the tables of the diffusion process. All in float64, in the order of operations of the public code, so that the
- * golden tables (tests/golden/schedule.safetensors) come out exactly. */
+ * Builds the tables of the diffusion process. All in float64, in the order of operations of the public code, so that
+ * the golden tables (tests/golden/schedule.safetensors) come out exactly. */
 #include "host/sample/schedule.h"
 
 #include <math.h>
@@ -92,7 +92,8 @@ dd_status dd_schedule_build(dd_schedule *out, const char *spec, dd_err *err)
     double train[DD_TRAIN_STEPS];
     train_alpha_bar(train);
 
-    /* Betas that lead from one chosen step to the next; their products, rounded once more, are the alpha bars in use. */
+    /* Betas that lead from one chosen step to the next; their products, rounded once more, are the alpha bars
+     * in use. */
     double last = 1.0, product = 1.0;
     for (int i = 0; i < out->n; i++) {
         const double beta = 1.0 - train[out->timestep[i]] / last;

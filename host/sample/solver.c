@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Solver coefficients. Everything is computed in float64 and rounded to float32 at the end, except where the public code
- * rounds a table entry first (DDIM: the alpha bars). */
+ * Solver coefficients. Everything is computed in float64 and rounded to float32 at the end, except where the public
+ * code rounds a table entry first (DDIM: the alpha bars). */
 #include "host/sample/solver.h"
 
 #include <math.h>

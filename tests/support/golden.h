@@ -19,7 +19,8 @@ void golden_close(golden *g);
 /* Float32 values of a tensor; the caller frees them. */
 float *golden_values(const golden *g, const char *name, size_t *count);
 
-/* Every element of `got` (a file and tensor, or an array) within tolerance times the largest magnitude of the wanted tensor. */
+/* Every element of `got` (a file and tensor, or an array) within tolerance times the largest magnitude of the wanted
+ * tensor. */
 void golden_near(const golden *g, const char *want, const golden *other, const char *name, double tolerance);
 void golden_near_values(const golden *g, const char *want, const float *got, size_t count, double tolerance);
 /* Number of differing elements. */

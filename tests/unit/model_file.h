@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Small checkpoints made by the tests of models: all tensors of a geometry with pseudo-random values, or only those that
+ * Small checkpoints made by the tests of models: all tensors of a geometry with pseudo-random values, or only those
+ * that
  * tell the geometry; with things missing, added or changed. */
 #ifndef DD_TESTS_UNIT_MODEL_FILE_H
 #define DD_TESTS_UNIT_MODEL_FILE_H

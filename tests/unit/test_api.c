@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The public interface as a caller sees it: option structs of other versions, failures that leave nothing behind, estimates,
+ * The public interface as a caller sees it: option structs of other versions, failures that leave nothing behind,
+ * estimates,
  * callbacks, forward passes on arrays. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Forward passes of the golden models on every backend: masks identical, tensors within 1e-5 of their largest magnitude. */
+ * Forward passes of the golden models on every backend: masks identical, tensors within 1e-5 of their largest
+ * magnitude. */
 #define _POSIX_C_SOURCE 200809L
 #include <setjmp.h>
 #include <stdarg.h>

@@ -54,7 +54,8 @@ static void values_are_uniform(void **state)
     }
 }
 
-/* Neighbouring images and neighbouring seeds share a label no more often than chance: 1000 of 1e6 pairs, 6 deviations. */
+/* Neighbouring images and neighbouring seeds share a label no more often than chance: 1000 of 1e6 pairs, 6
+ * deviations. */
 static void neighbours_are_unrelated(void **state)
 {
     (void)state;

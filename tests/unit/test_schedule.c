@@ -103,7 +103,8 @@ static void halves_round_to_even(void **state)
     for (int i = 0; i < 7; i++) assert_int_equal(sch.timestep[i], want[i]);
 }
 
-/* 999 / 42 is not exact: summed up, position 21 stays below 499.5 and position 35 above 832.5; multiplied, both are halves. */
+/* 999 / 42 is not exact: summed up, position 21 stays below 499.5 and position 35 above 832.5; multiplied, both are
+ * halves. */
 static void positions_are_summed_up(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Sessions: steps in any order, batches of any size, what is skipped, what is allocated, and every call that can fail. */
+ * Sessions: steps in any order, batches of any size, what is skipped, what is allocated, and every call that can
+ * fail. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>

@@ -89,8 +89,10 @@ static void ddim_follows_equation_12(void **state)
     }
 }
 
-/* With eta 1 the variance is the posterior's: sigma^2 = (1 - prev) / (1 - ab) * (1 - ab / prev), and beta = 1 - ab / prev. The
- * alpha bars were rounded to float32 first, by up to 2^-25 absolutely and 2^-24 relatively: each 1 - a errs by 2^-25, the
+/* With eta 1 the variance is the posterior's: sigma^2 = (1 - prev) / (1 - ab) * (1 - ab / prev), and beta = 1 - ab /
+ * prev. The
+ * alpha bars were rounded to float32 first, by up to 2^-25 absolutely and 2^-24 relatively: each 1 - a errs by 2^-25,
+ * the
  * quotient, at most 1, by 2^-23. Rounding sigma itself adds 2^-23 to its square; 2^-22 leaves room for the products. */
 static void ddim_with_eta_1_has_the_posterior_variance(void **state)
 {
@@ -119,8 +121,10 @@ static float *load(const dd_st_file *file, const char *name, int64_t *count)
     return v;
 }
 
-/* The update of one value in double, against the stored one, which was made in float64 and rounded once. Of the difference
- * float32 rounding explains 2^-24 of each term for its input, the same again for a ddim coefficient (kept in float64 by the
+/* The update of one value in double, against the stored one, which was made in float64 and rounded once. Of the
+ * difference
+ * float32 rounding explains 2^-24 of each term for its input, the same again for a ddim coefficient (kept in float64
+ * by the
  * statement behind the golden file, rounded by us), and 2^-24 of the result. */
 static void check_value(const float *r, int ddpm, double x, double eps, double v, double noise, double want)
 {
