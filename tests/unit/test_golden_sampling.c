@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Whole sampling runs against the goldens, on every backend: DDPM and DDIM at every step, and the trained demo model.
- * */
+ * Whole sampling runs against the goldens, on every backend: DDPM and DDIM at every step, and the trained demo
+ * model. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

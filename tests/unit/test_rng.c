@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Random streams: hashes and values that PyTorch 1.13.1 gave on x86-64 with AVX2, and known answers of the generator.
- * */
+ * Random streams: hashes and values that PyTorch 1.13.1 gave on x86-64 with AVX2, and known answers of the
+ * generator. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
