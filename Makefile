@@ -190,7 +190,7 @@ $(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(LIB_A)
 $(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(LIB_A) $(LDLIBS)
+	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 $(TOOLS): $(B)/tests/tools/%: $(O)/tests/tools/%.o $(LIB_A)
 	$(call say,LINK,$@)

@@ -2,21 +2,7 @@
  * CPU backend: packing of weights, refused arguments, and NaN that must stay visible. */
 #include "tests/unit/kernel_test.h"
 
-static runner one; /* serial */
-
-static int open_runner(void **state)
-{
-    (void)state;
-    runner_open(&one, 0);
-    return 0;
-}
-
-static int close_runner(void **state)
-{
-    (void)state;
-    runner_close(&one);
-    return 0;
-}
+static runner *const one = &runners[0]; /* serial */
 
 /* The columns of W, read back through the GEMM with unit vectors. */
 static void assert_columns(const dd_packed *w, const float *want, int n, int k, const char *what)
@@ -25,7 +11,7 @@ static void assert_columns(const dd_packed *w, const float *want, int n, int k, 
     for (int i = 0; i < k * k; i++) a.p[i] = i / k == i % k;
     const dd_gemm_args g = {.a = a.p, .w = w, .c = c.p, .lda = k, .ldc = n, .m = k};
     for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
-        assert_int_equal(dd_cpu_ops(isa)->gemm(&one.exec, &g), DD_OK);
+        assert_int_equal(dd_cpu_ops(isa)->gemm(&one->exec, &g), DD_OK);
         for (int i = 0; i < n; i++)
             for (int j = 0; j < k; j++)
                 if (!(c.p[j * n + i] == want[i * k + j])) fail_msg("%s: weight [%d,%d] is wrong", what, i, j);
@@ -123,23 +109,23 @@ static void refused_by(gemm_fn *gemm, const dd_packed *w, const dd_packed *forei
     int32_t list[16] = {0}, offset = 0, idx[2] = {0, 1}, count = 2;
     const dd_gemm_args good = {.a = a, .w = w, .c = c, .lda = 16, .ldc = 96, .m = 2};
     dd_gemm_args g = good;
-    assert_int_equal(gemm(&one.exec, &g), DD_OK);
+    assert_int_equal(gemm(&one->exec, &g), DD_OK);
     assert_int_equal(gemm(NULL, &g), DD_ERR_ARG);
     g.w = foreign;
-    assert_int_equal(gemm(&one.exec, &g), DD_ERR_ARG);
+    assert_int_equal(gemm(&one->exec, &g), DD_ERR_ARG);
     g = good;
     g.lda = 15;
-    assert_int_equal(gemm(&one.exec, &g), DD_ERR_ARG);
+    assert_int_equal(gemm(&one->exec, &g), DD_ERR_ARG);
     g = good;
     g.ldc = 95;
-    assert_int_equal(gemm(&one.exec, &g), DD_ERR_ARG);
+    assert_int_equal(gemm(&one->exec, &g), DD_ERR_ARG);
     g = good;
     g.epilogue = DD_EPI_RESIDUAL; /* without a gate */
-    assert_int_equal(gemm(&one.exec, &g), DD_ERR_ARG);
+    assert_int_equal(gemm(&one->exec, &g), DD_ERR_ARG);
     g = good;
     g.rows = (dd_row_list){idx, &count};
     for (count = -1; count <= 3; count++)
-        assert_int_equal(gemm(&one.exec, &g), count >= 0 && count <= 2 ? DD_OK : DD_ERR_ARG);
+        assert_int_equal(gemm(&one->exec, &g), count >= 0 && count <= 2 ? DD_OK : DD_ERR_ARG);
     static const int32_t lists[][6] = {{4, 0, 1, 2, 3},
                                        {4, 4, 5, 6, 7},
                                        {0},
@@ -156,7 +142,7 @@ static void refused_by(gemm_fn *gemm, const dd_packed *w, const dd_packed *forei
         memcpy(list, lists[i], sizeof lists[i]);
         g = good;
         g.n = (dd_slices){list, &offset};
-        assert_int_equal(gemm(&one.exec, &g), i < 3 ? DD_OK : DD_ERR_ARG);
+        assert_int_equal(gemm(&one->exec, &g), i < 3 ? DD_OK : DD_ERR_ARG);
     }
     static const int32_t runs[][3] = {{2, 0, 1}, {1, 1}, {0}, {2, 1, 0}, {1, 2}, {3, 0, 1}};
     for (int i = 0; i < COUNT(runs); i++) {
@@ -164,7 +150,7 @@ static void refused_by(gemm_fn *gemm, const dd_packed *w, const dd_packed *forei
         memcpy(list, runs[i], sizeof runs[i]);
         g = good;
         g.k = (dd_slices){list, &offset};
-        assert_int_equal(gemm(&one.exec, &g), i < 3 ? DD_OK : DD_ERR_ARG);
+        assert_int_equal(gemm(&one->exec, &g), i < 3 ? DD_OK : DD_ERR_ARG);
     }
 }
 
@@ -176,17 +162,17 @@ static void refused_arguments(void **state)
     refused_by(dd_ref_gemm, w.ref, w.cpu);
     for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
         refused_by(dd_cpu_ops(isa)->gemm, w.cpu, w.ref);
-        const size_t bytes = one.exec.scratch_bytes;
+        const size_t bytes = one->exec.scratch_bytes;
         float qkv[3 * 8 * 9] = {0}, out[8 * 9];
         dd_attention_args a = {.qkv = qkv, .out = out, .ldq = 24, .ldo = 8, .r = 1, .s = 9, .h = 1, .e = 8};
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one.exec, &a), DD_OK);
-        one.exec.scratch_bytes = 100;
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one.exec, &a), DD_ERR_ARG);
-        one.exec.scratch_bytes = bytes;
+        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_OK);
+        one->exec.scratch_bytes = 100;
+        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_ERR_ARG);
+        one->exec.scratch_bytes = bytes;
         a.e = 12;
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one.exec, &a), DD_ERR_ARG);
+        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_ERR_ARG);
         a.e = 136;
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one.exec, &a), DD_ERR_ARG);
+        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_ERR_ARG);
         assert_non_null(dd_cpu_isa_name(isa));
     }
     assert_null(dd_cpu_ops(DD_ISA_COUNT));
@@ -210,16 +196,16 @@ static void nan_spoils_its_row(void **state)
         for (int e = DD_EPI_BIAS; e <= DD_EPI_GELU; e++) {
             const dd_gemm_args g = {
                 .a = a.p, .w = w.cpu, .c = c.p, .lda = K, .ldc = N, .m = M, .epilogue = (dd_epilogue)e};
-            assert_int_equal(ops->gemm(&one.exec, &g), DD_OK);
+            assert_int_equal(ops->gemm(&one->exec, &g), DD_OK);
             for (int i = 0; i < M * N; i++) assert_int_equal(dd_f32_finite(c.p[i]), i / N != 1);
         }
         const dd_adaln_args l = {
             .x = a.p, .y = y.p, .cond = {t.p, 0, 0, zero, zero}, .scale = K, .r = 1, .s = M, .d = K};
-        assert_int_equal(ops->adaln(&one.exec, &l), DD_OK);
+        assert_int_equal(ops->adaln(&one->exec, &l), DD_OK);
         for (int i = 0; i < M * K; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / K != 1);
         /* query of token 1 only: a NaN there (q is the first third) spoils its result and no other */
         const dd_attention_args at = {.qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .r = 1, .s = M, .h = 1, .e = 8};
-        assert_int_equal(ops->attention(&one.exec, &at), DD_OK);
+        assert_int_equal(ops->attention(&one->exec, &at), DD_OK);
         for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / 8 != 1);
         const dd_route_args ro = {.x = a.p,
                                   .w1 = w.cpu,
@@ -233,14 +219,14 @@ static void nan_spoils_its_row(void **state)
                                   .s = M,
                                   .d = K,
                                   .j = N};
-        assert_int_equal(ops->route(&one.exec, &ro), DD_OK);
+        assert_int_equal(ops->route(&one->exec, &ro), DD_OK);
         assert_int_equal(mask[1], 0);
     }
     a.p[K + 5] = 0;
     a.p[K + 20] = NAN; /* in v: every query of the head reads it */
     for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
         const dd_attention_args at = {.qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .r = 1, .s = M, .h = 1, .e = 8};
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one.exec, &at), DD_OK);
+        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &at), DD_OK);
         for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i % 8 != 4);
     }
     weight_close(&w);
@@ -256,5 +242,5 @@ int main(void)
         cmocka_unit_test(widths_and_units),  cmocka_unit_test(types_and_pieces),   cmocka_unit_test(refused_weights),
         cmocka_unit_test(refused_arguments), cmocka_unit_test(nan_spoils_its_row),
     };
-    return cmocka_run_group_tests(tests, open_runner, close_runner);
+    return cmocka_run_group_tests(tests, open_runners, close_runners);
 }

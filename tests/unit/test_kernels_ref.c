@@ -2,21 +2,7 @@
  * The reference backend against small cases worked by hand. */
 #include "tests/unit/kernel_test.h"
 
-static runner one;
-
-static int open_runner(void **state)
-{
-    (void)state;
-    runner_open(&one, 0);
-    return 0;
-}
-
-static int close_runner(void **state)
-{
-    (void)state;
-    runner_close(&one);
-    return 0;
-}
+static runner *const one = &runners[0]; /* serial */
 
 static void close_to(double want, float got) { assert_near(want, got, 4e-7 * (1 + fabs(want)), "ref", 0); }
 
@@ -39,7 +25,7 @@ static void gemm_bias_and_slices(void **state)
         bias[i] = (float)i / 2;
     }
     dd_gemm_args g = {.a = a, .w = w.ref, .bias = bias, .c = c, .lda = 16, .ldc = 16, .m = 2};
-    assert_int_equal(dd_ref_ops.gemm(&one.exec, &g), DD_OK);
+    assert_int_equal(dd_ref_ops.gemm(&one->exec, &g), DD_OK);
     for (int n = 0; n < 16; n++) {
         close_to(100 * n + 3 + n / 2.0, c[n]);
         close_to(2 * (100 * n + 9) + n / 2.0, c[16 + n]);
@@ -48,7 +34,7 @@ static void gemm_bias_and_slices(void **state)
     const int32_t list[] = {1, 1}, offset = 0;
     g.n = g.k = (dd_slices){list, &offset};
     for (int i = 0; i < 32; i++) c[i] = -7;
-    assert_int_equal(dd_ref_ops.gemm(&one.exec, &g), DD_OK);
+    assert_int_equal(dd_ref_ops.gemm(&one->exec, &g), DD_OK);
     for (int n = 0; n < 8; n++) {
         close_to(100 * (n + 8) + 8 + 3 + (n + 8) / 2.0, c[n]);
         close_to((n + 8) / 2.0, c[16 + n]); /* k = 9 is column 1 now, where the row holds 0 */
@@ -67,7 +53,7 @@ static void gemm_gelu_and_residual(void **state)
     float c[3 * 16], gate[2 * 16];
     dd_gemm_args g = {
         .a = zero, .w = w.ref, .bias = bias, .c = c, .lda = 16, .ldc = 16, .m = 1, .epilogue = DD_EPI_GELU};
-    assert_int_equal(dd_ref_ops.gemm(&one.exec, &g), DD_OK);
+    assert_int_equal(dd_ref_ops.gemm(&one->exec, &g), DD_OK);
     for (int n = 0; n < 8; n++) close_to(want[n], c[n]);
     for (int i = 0; i < 48; i++) c[i] = 10;
     for (int i = 0; i < 32; i++) gate[i] = i < 16 ? 2 : 3;
@@ -78,7 +64,7 @@ static void gemm_gelu_and_residual(void **state)
     g.m = 3;
     g.gate = (dd_cond_table){gate, 0, 16, &slot, row_cond};
     g.s = 2;
-    assert_int_equal(dd_ref_ops.gemm(&one.exec, &g), DD_OK);
+    assert_int_equal(dd_ref_ops.gemm(&one->exec, &g), DD_OK);
     for (int i = 0; i < 48; i++) close_to(i < 32 ? 10 : 10 + 2 * (double)bias[i - 32], c[i]);
     weight_close(&w);
 }
@@ -92,7 +78,7 @@ static void adaln_by_hand(void **state)
     float y[8];
     dd_adaln_args a = {
         .x = x, .y = y, .cond = {table, 0, 0, &slot, row_cond}, .shift = 1, .scale = 5, .r = 2, .s = 1, .d = 4};
-    assert_int_equal(dd_ref_ops.adaln(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.adaln(&one->exec, &a), DD_OK);
     const double rstd = 1 / sqrt(5 + 1e-6);
     for (int i = 0; i < 4; i++) {
         close_to((x[i] - 2.0) * rstd * (1 + (double)table[5 + i]) + table[1 + i], y[i]);
@@ -100,7 +86,7 @@ static void adaln_by_hand(void **state)
     }
     a.rows = (dd_row_list){idx, &count};
     y[4] = -5;
-    assert_int_equal(dd_ref_ops.adaln(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.adaln(&one->exec, &a), DD_OK);
     for (int i = 0; i < 4; i++) close_to(table[1 + i], y[i]);
     close_to(-5, y[4]);
 }
@@ -121,7 +107,7 @@ static void attention_by_hand(void **state)
     }
     dd_attention_args a = {
         .qkv = qkv[0], .out = out[0], .ldq = 3 * H * E, .ldo = H * E, .r = 1, .s = 2, .h = H, .e = E};
-    assert_int_equal(dd_ref_ops.attention(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.attention(&one->exec, &a), DD_OK);
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < E; i++) {
             close_to((i + 10) / 2.0, out[t][i]);
@@ -130,7 +116,7 @@ static void attention_by_hand(void **state)
     /* one row of two instead of two rows of one: each token sees itself only */
     a.r = 2;
     a.s = 1;
-    assert_int_equal(dd_ref_ops.attention(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.attention(&one->exec, &a), DD_OK);
     for (int i = 0; i < E; i++) close_to(i, out[0][i]);
     for (int i = 0; i < E; i++) close_to(8 * i, out[1][E + i]);
 }
@@ -160,15 +146,15 @@ static void route_by_hand(void **state)
                        .s = 2,
                        .d = 2,
                        .j = 2};
-    one.step = 1;
-    assert_int_equal(dd_ref_ops.route(&one.exec, &a), DD_OK); /* logits about 2, -3, 4, 0 - */
+    one->step = 1;
+    assert_int_equal(dd_ref_ops.route(&one->exec, &a), DD_OK); /* logits about 2, -3, 4, 0 - */
     assert_true(count == 2 && kept[1] == 2 && kept[0] == -1 && idx[0] == 0 && idx[1] == 2);
     assert_true(mask[0] == 1 && mask[1] == 0 && mask[2] == 1 && mask[3] == 0);
     assert_true(hits[0] == 2 && hits[1] == 1 && hits[2] == 2 && hits[3] == 1);
     a.forced = forced;
-    assert_int_equal(dd_ref_ops.route(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.route(&one->exec, &a), DD_OK);
     assert_true(count == 2 && idx[0] == 1 && idx[1] == 3 && mask[0] == 0 && mask[1] == 1 && mask[3] == 1);
-    one.step = 0;
+    one->step = 0;
     weight_close(&w);
 }
 
@@ -184,7 +170,7 @@ static void patches_there_and_back(void **state)
     for (int i = 0; i < S * K; i++) pos[i] = (float)(1000 * (i / K));
     bias[3] = 0.5f;
     const dd_patch_embed_args a = {image, w.ref, bias, pos, x, 1, 2, C, SIZE, P, K};
-    assert_int_equal(dd_ref_ops.patch_embed(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.patch_embed(&one->exec, &a), DD_OK);
     for (int r = 0; r < 2; r++) { /* token 3 is the lower right patch: rows 2, 3 and columns 2, 3 */
         static const float want[K] = {10, 11, 14, 15.5f, 26, 27, 30, 31};
         for (int i = 0; i < K; i++) close_to(3000 + (double)want[i], x[(r * S + 3) * K + i]);
@@ -194,7 +180,7 @@ static void patches_there_and_back(void **state)
         for (int i = 0; i < K; i++)
             tokens[t * K + i] = image[i % C * 16 + (t / 2 * 2 + i / C / 2) * 4 + t % 2 * 2 + i / C % 2];
     const dd_unpatchify_args u = {tokens, back, 1, C, SIZE, P};
-    assert_int_equal(dd_ref_ops.unpatchify(&one.exec, &u), DD_OK);
+    assert_int_equal(dd_ref_ops.unpatchify(&one->exec, &u), DD_OK);
     for (int i = 0; i < COUNT(image); i++) close_to((double)image[i], back[i]);
     weight_close(&w);
 }
@@ -206,18 +192,18 @@ static void conditions_and_guidance(void **state)
     const int32_t labels[] = {2, 1};
     float c[8] = {0}, out[] = {1, 2, 3, 4, 11, 12, 13, 14};
     const dd_cond_args a = {temb, emb, labels, c, 2, 2, 2, 2};
-    one.step = 1; /* one step is left */
+    one->step = 1; /* one step is left */
     c[4] = -9;
-    assert_int_equal(dd_ref_ops.cond(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.cond(&one->exec, &a), DD_OK);
     const double z[] = {8, 10, 2, 2};
     for (int i = 0; i < 4; i++) close_to(z[i] / (1 + exp(-z[i])), c[i]);
     close_to(-9, c[4]);
-    one.step = 0;
+    one->step = 0;
     const dd_guide_args g = {out, 3, 1, 2, 1, 1}; /* one of two channels: u + 3 (c - u) = 11 - 30 */
     dd_guide_args two = g;
     two.co = 4;
     two.channels = 1;
-    assert_int_equal(dd_ref_ops.guide(&one.exec, &two), DD_OK);
+    assert_int_equal(dd_ref_ops.guide(&one->exec, &two), DD_OK);
     close_to(-19, out[0]);
     close_to(-19, out[4]);
     for (int i = 1; i < 4; i++) assert_true(out[i] == (float)(i + 1) && out[4 + i] == (float)(i + 11));
@@ -230,25 +216,25 @@ static void solver_steps(void **state)
     float coef[] = {2, 0.5f, 0.25f, 0.75f, 0.1f, 1, -4, -2}, x = 5, x0 = 0;
     const float out[] = {3, 0}, noise = -2;
     dd_solve_args a = {DD_SOLVER_DDPM, coef, &x, out, &noise, &x0, 1, 1, 2, 1};
-    assert_int_equal(dd_ref_ops.solve(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
     close_to(8.5, x0);
     close_to(0.25 * 8.5 + 0.75 * 5 - 2 * exp(-1.5), x);
     x = 5;
     a.co = 1; /* no variance channels: l = LOG_MIN */
-    assert_int_equal(dd_ref_ops.solve(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
     close_to(0.25 * 8.5 + 0.75 * 5 - 2 * exp(-2), x);
     x = 5;
     a.solver = DD_SOLVER_DDIM;
     coef[DD_COEF_SIGMA] = 0;
     a.noise = NULL;
     a.x0 = NULL;
-    assert_int_equal(dd_ref_ops.solve(&one.exec, &a), DD_OK);
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
     close_to(0.25 * 8.5 + 0.1 * 3, x);
     coef[DD_COEF_SIGMA] = 1;
-    assert_int_equal(dd_ref_ops.solve(&one.exec, &a), DD_ERR_ARG); /* noise is missing */
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_ERR_ARG); /* noise is missing */
     char dst[4] = "abc";
     const dd_copy_args c = {dst, "xyz", 2};
-    assert_int_equal(dd_ref_ops.copy(&one.exec, &c), DD_OK);
+    assert_int_equal(dd_ref_ops.copy(&one->exec, &c), DD_OK);
     assert_string_equal(dst, "xyc");
 }
 
@@ -260,5 +246,5 @@ int main(void)
         cmocka_unit_test(route_by_hand),           cmocka_unit_test(patches_there_and_back),
         cmocka_unit_test(conditions_and_guidance), cmocka_unit_test(solver_steps),
     };
-    return cmocka_run_group_tests(tests, open_runner, close_runner);
+    return cmocka_run_group_tests(tests, open_runners, close_runners);
 }
