@@ -25,22 +25,23 @@ Call = Callable[[], object]
 class Line:
     runtime: str  # torch or openvino
     precision: str  # fp32 or bf16
-    name: str
+    how: str = ""
     masked: bool = False
     compiled: bool = False
     autocast: bool = False
 
 
+PRODUCTS = {"torch": "PyTorch", "openvino": "OpenVINO"}
 LINES = {
-    "openvino-fp32": Line("openvino", "fp32", "OpenVINO"),
-    "openvino-bf16": Line("openvino", "bf16", "OpenVINO"),
-    "torch-fp32": Line("torch", "fp32", "PyTorch eager"),
-    "torch-bf16": Line("torch", "bf16", "PyTorch eager, bf16 weights"),
-    "torch-compile-fp32": Line("torch", "fp32", "PyTorch torch.compile, frozen", compiled=True),
-    "torch-compile-bf16": Line("torch", "bf16", "PyTorch torch.compile, frozen, bf16 weights", compiled=True),
-    "torch-autocast-bf16": Line("torch", "bf16", "PyTorch eager, autocast", autocast=True),
-    "torch-masked-fp32": Line("torch", "fp32", "PyTorch eager, DyDiT as released", masked=True),
-    "torch-masked-bf16": Line("torch", "bf16", "PyTorch eager, DyDiT as released, bf16 weights", masked=True),
+    "openvino-fp32": Line("openvino", "fp32"),
+    "openvino-bf16": Line("openvino", "bf16"),
+    "torch-fp32": Line("torch", "fp32", "eager"),
+    "torch-bf16": Line("torch", "bf16", "eager, bf16 weights"),
+    "torch-compile-fp32": Line("torch", "fp32", "torch.compile, frozen", compiled=True),
+    "torch-compile-bf16": Line("torch", "bf16", "torch.compile, frozen, bf16 weights", compiled=True),
+    "torch-autocast-bf16": Line("torch", "bf16", "eager, autocast", autocast=True),
+    "torch-masked-fp32": Line("torch", "fp32", "eager, the released masked way", masked=True),
+    "torch-masked-bf16": Line("torch", "bf16", "eager, the released masked way, bf16 weights", masked=True),
 }
 
 
