@@ -34,7 +34,7 @@ def compare(args: argparse.Namespace, network: dit.DyDiT, masked: bool, folder: 
     error = (ours - theirs["out"]).abs().max().item() / largest
     text = f"{'masked' if masked else 'dense'}: largest error {error:.2e} of the largest value {largest:.3g}"
     if masked:
-        chosen = torch.stack([m.squeeze(-1) for m in tokens])
+        chosen = torch.stack([m.squeeze(-1) for m in tokens if m is not None])
         differing = int((chosen != theirs["tokens"].to(chosen.dtype)).sum())
         text += f"; {differing} of {chosen.numel()} token decisions differ, {chosen.mean().item():.0%} of the tokens run"
     passed = error <= BOUND

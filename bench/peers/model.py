@@ -104,10 +104,10 @@ class TimeEmbedder(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, t: Tensor) -> Tensor:
+    def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
         steps = torch.arange(FREQUENCIES, dtype=torch.float32)
         angle = t[:, None].float() * torch.exp(steps * (-math.log(10000) / FREQUENCIES))
-        return self.mlp(torch.cat([angle.cos(), angle.sin()], dim=1).to(self.mlp[0].weight.dtype))
+        return self.mlp(torch.cat([angle.cos(), angle.sin()], dim=1).to(dtype))
 
 
 class FinalLayer(nn.Module):
@@ -126,18 +126,16 @@ class DyDiT(nn.Module):
 
     def __init__(self, shapes: dict[str, tuple[int, ...]], heads: int) -> None:
         super().__init__()
-        width, self.channels, self.patch, _ = shapes["x_embedder.proj.weight"]
+        width, channels, self.patch, _ = shapes["x_embedder.proj.weight"]
         depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
         hidden = shapes["blocks.0.mlp.fc1.weight"][0]
         router_hidden = shapes["blocks.0.token_selection.mlp_head.0.weight"][0]
         self.grid = math.isqrt(shapes["pos_embed"][1])
         self.classes = shapes["y_embedder.embedding_table.weight"][0] - 1
         out = shapes["final_layer.linear.weight"][0]
-        self.x_embedder = nn.Module()
-        self.x_embedder.proj = nn.Conv2d(self.channels, width, self.patch, self.patch)
+        self.x_embedder = nn.ModuleDict({"proj": nn.Conv2d(channels, width, self.patch, self.patch)})
         self.t_embedder = TimeEmbedder(width)
-        self.y_embedder = nn.Module()
-        self.y_embedder.embedding_table = nn.Embedding(self.classes + 1, width)
+        self.y_embedder = nn.ModuleDict({"embedding_table": nn.Embedding(self.classes + 1, width)})
         self.pos_embed = nn.Parameter(torch.empty(shapes["pos_embed"]))
         self.blocks = nn.ModuleList(Block(width, heads, hidden, router_hidden) for _ in range(depth))
         self.final_layer = FinalLayer(width, out)
@@ -147,9 +145,9 @@ class DyDiT(nn.Module):
 
     def traced(self, x: Tensor, t: Tensor, y: Tensor, masked: bool) -> tuple[Tensor, list[Tensor | None]]:
         """The result, and every block's token mask."""
-        time = self.t_embedder(t)
-        cond = time + self.y_embedder.embedding_table(y)
-        h = self.x_embedder.proj(x).flatten(2).transpose(1, 2) + self.pos_embed
+        time = self.t_embedder(t, self.pos_embed.dtype)
+        cond = time + self.y_embedder["embedding_table"](y)
+        h = self.x_embedder["proj"](x).flatten(2).transpose(1, 2) + self.pos_embed
         tokens = []
         for block in self.blocks:
             h, chosen = block(h, cond, time, masked)

@@ -2,7 +2,8 @@
 """Runs dydit and its peers in turn, several rounds, and writes what came out. Called by run.sh, which prepares the files.
 
 A round runs every line once, each in a fresh process; then the next round. So a drift of the machine hits all alike, and what
-differs from process to process is in the spread. A line that fails is not tried again and is reported with its reason.
+differs from process to process is in the spread. A line that fails is not tried again and is reported with its reason;
+one whose forward pass exceeds the budget has one turn only.
 """
 
 import argparse
@@ -14,13 +15,13 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import dydit
 import report
 import worker
 
 HERE = Path(__file__).resolve().parent
-STEPS = 10
-DYDIT = {"dydit-fp32": "fp32", "dydit-bf16": "bf16"}
 
 
 class Failed(Exception):
@@ -40,7 +41,7 @@ class Result:
     reason: str = ""  # why it failed
     rounds: list[list[float]] = field(default_factory=list)  # seconds per forward
     wanted: int = 0  # repeats asked for in a round
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def run(command: list[str], limit: float, env: dict[str, str]) -> str:
@@ -68,6 +69,11 @@ def shown(command: list[str]) -> str:
     return " ".join(Path(word).name if "/" in word else word for word in command)
 
 
+def ids_of(line: str) -> tuple[str, ...]:
+    """Of the results that a line gives."""
+    return dydit.ids(line) if line in dydit.LINES else (line,)
+
+
 class Session:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.args = args
@@ -77,29 +83,37 @@ class Session:
         self.env = os.environ | {"OMP_NUM_THREADS": str(args.threads), "TORCHINDUCTOR_CACHE_DIR": str(args.cache)}
 
     def dydit(self, line: str) -> None:
-        """Complete and dynamic model, stepped alternately in one process. Replaces itself where `dydit bench` serves better."""
-        args, precision = self.args, DYDIT[line]
-        guided = args.rows % 2 == 0
-        images = args.rows // 2 if guided else args.rows
-        command = [str(args.dydit), "sample", "--ckpt", str(args.ckpt), "--precision", precision, "--threads", str(args.threads)]
-        command += ["--steps", f"ddim{STEPS}", "--cfg-scale", "1.5" if guided else "1", "--class-labels", "207"]
-        command += ["--num-samples", str(images), "--batch-size", str(images)]
-        command += ["--latents-out", str(self.folder / "latents"), "--compare-dense", "--json"]
+        """Complete and dynamic model, run alternately in one process."""
+        command = dydit.command(self.args, line, self.folder)
         dense, dynamic = (
-            self.results.setdefault(f"{line}-{kind}", Result("dydit", how, precision, kind, shown(command), wanted=1))
-            for kind, how in (("dense", "complete model"), ("dynamic", "skipping"))
+            self.results.setdefault(i, Result("dydit", how, dydit.LINES[line], computes, shown(command), wanted=1))
+            for i, how, computes in zip(dydit.ids(line), ("complete model", "skipping"), ("dense", "dynamic"), strict=True)
         )
         try:
-            got = json.loads(run(command, args.limit, self.env))
+            got = dydit.read(json.loads(run(command, self.args.limit, self.env)))
         except Failed as e:
             dense.reason = dynamic.reason = str(e).removeprefix("dydit: ")
             return
-        for result, key in ((dense, "dense_seconds"), (dynamic, "seconds")):
-            result.version = got["version"]
-            result.rounds.append([got[key] / STEPS])
-            result.extra = {"mean_of": STEPS, "backend": got["settings"]["backend"], "peak_bytes": got["peak_bytes"]}
-        dense.extra["macs"] = got["macs_dense"] / STEPS
-        dynamic.extra |= {"macs": got["macs_executed"] / STEPS, "active": got["active"]}
+        for result, seconds in ((dense, got.dense), (dynamic, got.dynamic)):
+            result.version = got.version
+            result.rounds.append(seconds)
+            result.extra |= {"mean_of": dydit.STEPS, "backend": got.backend, "peak_bytes": got.peak_bytes}
+        dense.extra["macs"] = got.macs_dense
+        dynamic.extra |= {"macs": got.macs_executed, "active": got.active}
+
+    def convert(self) -> None:
+        """The model as OpenVINO reads it."""
+        lines = [line for line in self.args.only if line.startswith("openvino-")]
+        command = [sys.executable, str(HERE / "export.py"), str(self.args.ir), "--ckpt", str(self.args.ckpt)]
+        command += ["--rows", str(self.args.rows)]
+        try:
+            if lines:
+                run(command, self.args.limit, self.env)
+        except Failed as e:
+            for line in lines:
+                what = worker.LINES[line]
+                self.results[line] = Result("OpenVINO", what.how, what.precision, "dense", shown(command), reason=str(e))
+                print(f"{line} failed: {e}", file=sys.stderr, flush=True)
 
     def peer(self, line: str) -> None:
         args, what = self.args, worker.LINES[line]
@@ -117,14 +131,15 @@ class Session:
         result.version = got["version"]
         result.rounds.append(got["seconds"])
         for key in ("load", "first", "peak_bytes"):
-            result.extra.setdefault(key, []).append(got[key])
+            result.extra[key] = [*result.extra.get(key, []), got[key]]
 
     def round(self, number: int, lines: list[str]) -> None:
         for line in lines:
-            ids = [f"{line}-dense", f"{line}-dynamic"] if line in DYDIT else [line]
-            if any(self.results[i].reason for i in ids if i in self.results):
+            ids = ids_of(line)
+            earlier = [self.results[i] for i in ids if i in self.results]
+            if any(result.reason or result.rounds[-1][-1] > self.args.budget for result in earlier):
                 continue
-            (self.dydit if line in DYDIT else self.peer)(line)
+            (self.dydit if line in dydit.LINES else self.peer)(line)
             for i in ids:
                 result = self.results[i]
                 said = f"failed: {result.reason}" if result.reason else report.seconds(report.median(result.rounds[-1]))
@@ -133,7 +148,7 @@ class Session:
 
 def chosen(only: str) -> list[str]:
     """Lines in the order of a round; `torch` stands for all that begin with `torch-`."""
-    every = [*DYDIT, *worker.LINES]
+    every = [*dydit.LINES, *worker.LINES]
     words = [word for word in only.split(",") if word]
     for word in words:
         if not any(line == word or line.startswith(f"{word}-") for line in every):
@@ -155,17 +170,12 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         session = Session(args, Path(folder))
-        if any(worker.LINES[line].runtime == "openvino" for line in args.only if line in worker.LINES):
-            command = [sys.executable, str(HERE / "export.py"), str(args.ir), "--ckpt", str(args.ckpt), "--rows", str(args.rows)]
-            try:
-                run(command, args.limit, session.env)
-            except Failed as e:
-                print(f"peers: the model for OpenVINO could not be written: {e}", file=sys.stderr)
-                return 1
+        session.convert()
         for number in range(1, args.rounds + 1):
             session.round(number, args.only)
-    report.write(args, session.results, session.load_average)
-    broken = session.results.get("dydit-fp32-dense")
+    results = {i: session.results[i] for line in args.only for i in ids_of(line)}
+    report.write(args, results, session.load_average)
+    broken = results.get("dydit-fp32-dense")
     if broken is not None and broken.reason:
         print(f"peers: dydit itself failed: {broken.reason}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ import platform
 import statistics
 import subprocess
 from pathlib import Path
+from typing import Any
 
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16")
 COMPUTES = {"dense": "everything", "masked": "everything, times masks"}
@@ -48,9 +49,10 @@ def compiler(name: str) -> str:
         return "none"
 
 
-def row(result, key: str) -> dict[str, object]:
+def row(result: Any, key: str) -> dict[str, Any]:
     """`result`: peers.Result"""
-    out: dict[str, object] = {"id": key, "name": result.name, "how": result.how, "precision": result.precision, "computes": result.computes}
+    out: dict[str, Any] = {"id": key, "name": result.name, "how": result.how}
+    out |= {"precision": result.precision, "computes": result.computes}
     out |= {"command": result.command, "version": result.version, "status": "failed" if result.reason else "ok"}
     if result.reason:
         out["reason"] = result.reason
@@ -88,9 +90,10 @@ def markdown(doc: dict) -> str:
     peers = sorted((r for r in done if not r["id"].startswith("dydit-")), key=lambda r: r["median"])
     dense, dynamic = fastest(rows, "dense"), fastest(rows, "dynamic")
     work, m = doc["workload"], doc["machine"]
+    protocol = doc["protocol"]
     lines = [
-        f"{m['cpu']} ({' '.join(m['flags'])}), {doc['protocol']['threads']} threads. One forward pass of {work['model']}, "
-        f"{work['rows']} rows of {work['tokens']} tokens, every run in its turn, {doc['protocol']['rounds']} times; {doc['date']}, {doc['commit']}:",
+        f"{m['cpu']} ({' '.join(m['flags'])}), {protocol['threads']} threads. One forward pass of {work['model']}, "
+        f"{work['rows']} rows of {work['tokens']} tokens; rounds: {protocol['rounds']}; {doc['date']}, {doc['commit']}.",
         "",
         "| run | precision | computes | median | min to max | n | / dydit complete | / dydit skipping |",
         "|---|---|---|---|---|---|---|---|",
@@ -108,7 +111,8 @@ def markdown(doc: dict) -> str:
             lines.append(f"| {title(r)} | {r['precision']} | {computes(r, None)} | failed: {reason} | | | | |")
     lines.append("")
     if dense and dynamic:
-        lines.append(f"The last columns divide by dydit's fastest rows ({dense['precision']}, {dynamic['precision']}): above 1 dydit is faster.")
+        rows_used = f"{dense['precision']} and {dynamic['precision']}"
+        lines.append(f"The last columns divide by dydit's fastest two rows, {rows_used}: above 1, dydit is faster.")
     if own:
         lines.append(f"A repeat of dydit is the mean of {own[0]['mean_of']} forward passes.")
     if any(r["cut_short"] for r in done):
@@ -126,7 +130,8 @@ def write(args: argparse.Namespace, results: dict, load_average: tuple[float, fl
         "machine": machine() | {"load_average_before": load_average},
         "versions": {"python": platform.python_version(), "cxx": compiler(os.environ.get("CXX", "g++"))}
         | {r["id"].partition("-")[0]: r["version"] for r in rows if r["version"]},
-        "workload": {"model": args.model, "rows": args.rows, "image_size": 256, "tokens": 256, "weights": "random, one file for all"},
+        "workload": {"model": args.model, "rows": args.rows, "image_size": 256, "tokens": 256}
+        | {"weights": "random, one file for all"},
         "protocol": {
             "timed": "one forward pass of a loaded model, inputs and outputs in memory",
             "order": args.only,
@@ -134,7 +139,7 @@ def write(args: argparse.Namespace, results: dict, load_average: tuple[float, fl
             "repeats": args.repeats,
             "budget_seconds": args.budget,
             "threads": args.threads,
-            "process": "a fresh one for every line of every round; one untimed forward pass first (dydit: none)",
+            "process": "a fresh one for every line of every round; the first forward pass is not timed (dydit sample: it is)",
         },
         "command": args.command,
         "results": rows,

@@ -11,7 +11,8 @@
 #   --repeats N        forward passes of a peer in a round (default 5)
 #   --threads N        for all (default: the CPUs this process may use)
 #   --only LIST        comma list of lines or their beginnings, e.g. dydit,openvino,torch-compile-fp32
-#   --budget SECONDS   for timing one line in a round; a slow one makes fewer repeats, never none (default 30)
+#   --budget SECONDS   for timing one line in a round (default 30); a slow one makes fewer repeats, and where one
+#                      forward pass takes longer, a single one in all
 #   --limit SECONDS    a process that takes longer is ended and its line reported as failed (default 900)
 #   --quick            DiT-S, one round, two repeats: does everything work?
 #   --venv DIR         Python packages go there and are used again (default build/peers/venv)
@@ -19,9 +20,9 @@
 # Needs Python 3.11 or newer with venv (PYTHON=... picks one), a C and a C++ compiler, readelf, and for the first run a Python
 # package index: 0.7 GB of downloads, 2 GB on disk. XL needs 12 GB of memory and 5 GB of disk below build/peers.
 # Timings never decide the exit status: 0 measured, 1 something needed is broken, 2 wrong arguments.
-set -eu
+set -euf
 here=$(dirname "$0")
-usage() { sed -n '/^# Times/,/^set -eu/{/^set -eu/d;s/^# \{0,1\}//p}' "$here/run.sh"; }
+usage() { sed -n '/^# Times/,/^set /{/^set /d;s/^# \{0,1\}//p}' "$here/run.sh"; }
 stop() { # STATUS SENTENCE
     printf 'peers: %s\n' "$2" >&2
     exit "$1"
@@ -59,16 +60,19 @@ while [ $# -gt 0 ]; do
 done
 case $model in XL | L | B | S) ;; *) stop 2 "--model is one of XL, L, B, S, not '$model'" ;; esac
 for word in ${only//,/ }; do
-    grep -q -E "^ *\"$word(-[a-z0-9-]+)?\": " "$here/worker.py" || case $word in
-    dydit | dydit-fp32 | dydit-bf16) ;;
-    *) stop 2 "--only: there is no line '$word'; bench/peers/README.md names them" ;;
-    esac
+    known=''
+    case $word in *[!a-z0-9-]*) ;; *) known=$(grep -h -E "\"$word(-[a-z0-9-]+)?\": [L\"]" "$here"/{worker,dydit}.py || :) ;; esac
+    [ -n "$known" ] || stop 2 "--only: there is no line '$word'; bench/peers/README.md names them"
 done
 [ -n "$out$check" ] || stop 2 "no file for the results given; --help says more"
 [ -z "$check" ] || [ -z "$out" ] || stop 2 "--check writes no results: it takes no file"
 case $out in *.md) stop 2 "the results are JSON; the table goes into the .md beside them" ;; esac
-[ -z "$out" ] || [ -d "$(dirname "$out")" ] || stop 2 "there is no folder $(dirname "$out")"
-[ -z "$out" ] || out=$(cd "$(dirname "$out")" && pwd)/$(basename "$out")
+if [ -n "$out" ]; then
+    folder=$(dirname "$out")
+    [ -d "$folder" ] || stop 2 "there is no folder $folder"
+    if [ ! -w "$folder" ] || [ -d "$out" ]; then stop 2 "$out cannot be written"; fi
+    out=$(cd "$folder" && pwd)/$(basename "$out")
+fi
 case $venv in '' | /*) ;; *) venv=$PWD/$venv ;; esac
 
 cd "$here/../.."
@@ -83,7 +87,8 @@ get_packages() {
     local python=${PYTHON:-python3}
     cmp -s bench/peers/requirements.txt "$venv/peers.txt" && return 0
     command -v "$python" >/dev/null || stop 1 "Python is missing: $python is not there; PYTHON=... names another"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || stop 1 "Python 3.11 or newer is needed; PYTHON=... names one"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        stop 1 "Python 3.11 or newer is needed; PYTHON=... names one"
     command -v "${CC:-cc}" readelf >/dev/null || stop 1 "a C compiler and readelf are needed"
     echo "peers: getting PyTorch and OpenVINO into $venv" >&2
     "$python" -m venv "$venv" >"$log" 2>&1 || stop 1 "Python's venv does not work here; $log has its words"
@@ -116,7 +121,7 @@ if [ -n "$check" ]; then
 fi
 # With 0.69 of the units and half of the tokens an XL executes 0.48 of the complete model, DyDiT's published share at lambda 0.5.
 ckpt=$(checkpoint "DyDiT-$model/2" 0.69)
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 exec "$py" bench/peers/peers.py --dydit "$build/dydit" --ckpt "$ckpt" --ir "$work/DiT-$model-$rows.xml" --cache "$work/inductor" \
-    --json "$out" --markdown "${out%.json}.md" --model "DiT-$model/2" --command "$shown" \
-    --commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" --rows "$rows" --threads "${threads:-$(nproc)}" \
-    --rounds "$rounds" --repeats "$repeats" --budget "$budget" --limit "$limit" --only "$only"
+    --json "$out" --markdown "${out%.json}.md" --model "DiT-$model/2" --command "$shown" --commit "$commit" --rows "$rows" \
+    --threads "${threads:-$(nproc)}" --rounds "$rounds" --repeats "$repeats" --budget "$budget" --limit "$limit" --only "$only"

@@ -56,7 +56,8 @@ def build(folder: Path, library: str, versions: dict[str, set[str]]) -> None:
     map_file.write_text(script)
     flags = [f"-Wl,--version-script={map_file}"] if script else []
     compiler = os.environ.get("CC", "cc")
-    command = [compiler, "-w", "-fno-builtin", "-shared", "-fPIC", f"-Wl,-soname,{library}", *flags, "-xc", "-", "-o", folder / library]
+    command = [compiler, "-w", "-fno-builtin", "-shared", "-fPIC", f"-Wl,-soname,{library}", *flags]
+    command += ["-xc", "-", "-o", str(folder / library)]
     subprocess.run(command, input=source, text=True, check=True)
     map_file.unlink()
 

@@ -51,18 +51,18 @@ def torch_call(line: Line, args: argparse.Namespace) -> Call:
 
     torch.set_num_threads(args.threads)
     dtype = torch.bfloat16 if line.precision == "bf16" and not line.autocast else torch.float32
-    network: torch.nn.Module = dit.load(args.ckpt, dtype)
+    network = dit.load(args.ckpt, dtype)
     x, t, y = dit.inputs(args.rows, network.grid * network.patch, network.classes)
     x = x.to(dtype)
     if line.compiled:
         import torch._inductor.config
 
         torch._inductor.config.freezing = True
-        network = torch.compile(network)
+    forward = torch.compile(network) if line.compiled else network
 
     def call() -> object:
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=line.autocast):
-            return network(x, t, y, masked=line.masked)
+            return forward(x, t, y, masked=line.masked)
 
     return call
 
