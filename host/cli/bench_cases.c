@@ -6,7 +6,6 @@
 #include "cli/bench.h"
 
 #define PIXELS_PER_LATENT 8
-#define LEAST_SHARE 0.001 /* of tokens, and of those left out: a plan that asks its routers expects some of both */
 
 const char *bench_mode_name(bench_mode mode)
 {
@@ -52,8 +51,9 @@ static int add_mode(bench_job *job, bench_mode mode)
     }
     for (int i = 0; i < (by_ratio ? a->ratios.n : 1); i++) {
         if (job->n_cases == BENCH_MAX_CASES) return cli_fail(CLI_USAGE, "--mode: more than %d cases", BENCH_MAX_CASES);
-        job->cases[job->n_cases++] = (bench_case){
-            .mode = mode, .ratio = by_ratio ? a->ratios.v[i] : 0, .tokens = mode == BENCH_SDT ? a->tokens : 0};
+        job->cases[job->n_cases++] = (bench_case){.mode = mode,
+                                                  .ratio = by_ratio ? a->ratios.v[i] : 0,
+                                                  .tokens = mode == BENCH_SDT && !a->common.ckpt ? a->tokens : 0};
     }
     return CLI_OK;
 }
@@ -126,44 +126,49 @@ int bench_cases_build(bench_job *job)
     if (rc == CLI_OK) rc = make_labels(job);
     for (int i = 0; rc == CLI_OK && i < job->n_cases; i++) {
         bench_case *c = &job->cases[i];
-        rc = build_plan(job, c, c->mode == BENCH_SDT ? c->tokens : 1);
+        rc = build_plan(job, c, c->mode == BENCH_SDT ? job->a.tokens : 1);
     }
     return rc;
 }
 
-/* What a checkpoint's routers keep under the plan is measured, and the widths are chosen for it; twice, since the
- * widths change what is kept. */
-static int fit_to_routers(bench_job *job, bench_case *c)
+/* One run tells what the routers really keep, so the widths are chosen again with the error taken out. */
+static int correct_ratio(bench_job *job, bench_case *c, double *asked)
 {
-    for (int i = 0; i < 2; i++) {
-        dydit_sample_options o;
-        dydit_result *r = NULL;
-        dydit_stats s = {.size = sizeof s};
-        bench_options(job, c, 1, &o);
-        int rc = bench_sample(job, &o, &r);
-        if (rc != CLI_OK) return rc;
-        const dydit_status st = dydit_result_stats(r, &s);
-        dydit_result_close(&r);
-        if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-        const double share = s.tokens < LEAST_SHARE       ? LEAST_SHARE
-                             : s.tokens > 1 - LEAST_SHARE ? 1 - LEAST_SHARE
-                                                          : s.tokens;
-        rc = build_plan(job, c, share);
-        if (rc != CLI_OK) return rc;
+    dydit_sample_options o;
+    dydit_result *r = NULL;
+    dydit_stats s = {.size = sizeof s};
+    bench_options(job, c, 1, &o);
+    int rc = bench_sample(job, &o, &r);
+    if (rc != CLI_OK) return rc;
+    const dydit_status st = dydit_result_stats(r, &s);
+    dydit_result_close(&r);
+    if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    const double next = *asked * c->ratio * s.mac_ratio;
+    dydit_plan *plan = NULL;
+    if (dydit_plan_synthetic(job->model, &o, next, job->a.tokens, &plan) != DYDIT_OK) {
+        if (!job->a.common.quiet)
+            cli_note("%s %g: no widths come nearer to this ratio", bench_mode_name(c->mode), c->ratio);
+        return CLI_OK; /* the plan stays as it was */
     }
-    c->tokens = 0;
+    dydit_plan_close(&c->plan);
+    c->plan = plan;
+    *asked = next;
     return CLI_OK;
 }
 
 int bench_case_fit(bench_job *job, bench_case *c)
 {
+    const bool random = !job->a.common.ckpt;
     dydit_sample_options o;
+    double asked = c->ratio;
     if (c->mode != BENCH_SDT) return CLI_OK;
-    if (job->a.common.ckpt) return fit_to_routers(job, c);
     bench_options(job, c, 1, &o);
-    const dydit_status st = dydit_model_calibrate(job->model, &o, c->tokens);
+    const dydit_status st = random ? dydit_model_calibrate(job->model, &o, c->tokens) : DYDIT_OK;
     if (st == DYDIT_ERR_CANCELLED) return cli_fail(CLI_STOPPED, "stopped; nothing was written");
-    return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
+    if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    int rc = correct_ratio(job, c, &asked);
+    if (rc == CLI_OK && !random) rc = correct_ratio(job, c, &asked); /* it began further off */
+    return rc;
 }
 
 void bench_cases_free(bench_job *job)

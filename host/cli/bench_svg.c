@@ -21,8 +21,10 @@
 #define MUTED "fill=\"" SVG_MUTED "\""
 
 static const struct {
-    const char *name, *colour;
-} modes[] = {{"tdw", "#2a6aa9"}, {"tdw+sdt", "#b4481e"}, {"own", "#3b8f5a"}};
+    const char *name, *colour, *meaning;
+} modes[] = {{"tdw", "#2a6aa9", "tdw: widths change with the timestep"},
+             {"tdw+sdt", "#b4481e", "tdw+sdt: and token routers run"},
+             {"own", "#3b8f5a", "own: what the model's routers decide"}};
 enum { N_MODES = sizeof modes / sizeof modes[0] };
 
 static const struct {
@@ -38,16 +40,6 @@ typedef struct plot {
     const json_t *cases;
     double top; /* of both axes */
 } plot;
-
-static const char *mode_colour(const json_t *c)
-{
-    char mode[32];
-    bench_string(c, "mode", mode, sizeof mode);
-    for (int i = 0; i < N_MODES; i++) {
-        if (strcmp(mode, modes[i].name) == 0) return modes[i].colour;
-    }
-    return NULL;
-}
 
 static double at_x(const plot *p, double v) { return LEFT + SIDE * v / p->top; }
 
@@ -70,6 +62,17 @@ static void axes(const plot *p)
              "MAC ratio: dense over executed multiply-adds");
 }
 
+static int mode_index(const json_t *c)
+{
+    char mode[32];
+    bench_string(c, "mode", mode, sizeof mode);
+    for (int i = 0; i < N_MODES; i++) {
+        if (strcmp(mode, modes[i].name) == 0) return i;
+    }
+    return -1; /* the complete model, or nothing we know */
+}
+
+/* Beside the plot: what the marks mean, and the figures of every point as far as there is room. */
 static void legend(const plot *p)
 {
     const double x = LEFT + SIDE + 40;
@@ -77,12 +80,20 @@ static void legend(const plot *p)
     svg_line(p->f, x - 8, y - 4, x + 16, y - 4, "stroke=\"" SVG_INK "\" stroke-dasharray=\"6 4\"");
     svg_text(p->f, x + 24, y, "", "every saved multiply-add is saved time");
     for (int i = 0; i < N_MODES; i++) {
-        y += 22;
+        y += 20;
         svg_dot(p->f, x + 4, y - 4, modes[i].colour, NULL);
-        svg_text(p->f, x + 24, y, "",
-                 i == 0   ? "tdw: widths change with the timestep"
-                 : i == 1 ? "tdw+sdt: and token routers run"
-                          : "own: the checkpoint's routers");
+        svg_text(p->f, x + 24, y, "", modes[i].meaning);
+    }
+    y += 10;
+    for (size_t k = 0; k < json_array_size(p->cases) && y < TOP + SIDE - 16; k++) {
+        const json_t *c = json_array_get(p->cases, k);
+        char name[64], line[160];
+        if (mode_index(c) < 0 || !bench_get(c, "speedup")) continue;
+        y += 16;
+        snprintf(line, sizeof line, "%s, batch %.0f: %.2f of %.2f, %.0f %%", bench_case_name(c, name, sizeof name),
+                 bench_number(c, "batch"), bench_number(c, "speedup.median"), bench_number(c, "mac_ratio"),
+                 100 * bench_number(c, "realised"));
+        svg_text(p->f, x - 8, y, MUTED, line);
     }
 }
 
@@ -91,20 +102,15 @@ static void points(const plot *p)
     for (size_t k = 0; k < json_array_size(p->cases); k++) {
         const json_t *c = json_array_get(p->cases, k);
         const double ratio = bench_number(c, "mac_ratio"), speedup = bench_number(c, "speedup.median");
-        char name[64], tip[160];
-        if (!mode_colour(c) || !(speedup > 0) || !(ratio > 0)) continue;
+        char name[64], tip[160], style[64];
+        const int mode = mode_index(c);
+        if (mode < 0 || !(speedup > 0) || !(ratio > 0)) continue;
         const double x = at_x(p, ratio), lo = bench_number(c, "speedup.min"), hi = bench_number(c, "speedup.max");
-        if (hi > 0) {
-            char style[64];
-            snprintf(style, sizeof style, "stroke=\"%s\"", mode_colour(c));
-            svg_line(p->f, x, at_y(p, lo), x, at_y(p, hi), style);
-        }
-        bench_case_name(c, name, sizeof name);
-        snprintf(tip, sizeof tip, "%s, batch %.0f: MAC ratio %.2f, speed-up %.2f", name, bench_number(c, "batch"),
-                 ratio, speedup);
-        svg_dot(p->f, x, at_y(p, speedup), mode_colour(c), tip);
-        snprintf(tip, sizeof tip, "%.2f, batch %.0f", speedup, bench_number(c, "batch"));
-        svg_text(p->f, x + 8, at_y(p, speedup) + 4, "font-size=\"11\" " MUTED, tip);
+        snprintf(style, sizeof style, "stroke=\"%s\"", modes[mode].colour);
+        if (hi > 0) svg_line(p->f, x, at_y(p, lo), x, at_y(p, hi), style);
+        snprintf(tip, sizeof tip, "%s, batch %.0f: MAC ratio %.2f, speed-up %.2f",
+                 bench_case_name(c, name, sizeof name), bench_number(c, "batch"), ratio, speedup);
+        svg_dot(p->f, x, at_y(p, speedup), modes[mode].colour, tip);
     }
 }
 
@@ -146,7 +152,7 @@ static void stacked(FILE *f, double y, const json_t *seconds, double scale)
     svg_text(f, x + 6, y + BAR - 4, "font-size=\"11\" " MUTED, text);
 }
 
-static bool has_ops(const json_t *c) { return total(bench_get(c, "ops")) > 0 && mode_colour(c); }
+static bool has_ops(const json_t *c) { return total(bench_get(c, "ops")) > 0 && mode_index(c) >= 0; }
 
 static void op_legend(FILE *f, double y)
 {

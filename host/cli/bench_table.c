@@ -64,9 +64,9 @@ static void head(FILE *f, const json_t *doc)
                                  "machine.cpu", "protocol.steps", "protocol.precision", "protocol.sampler"};
     for (int i = 0; i < 8; i++) bench_string(doc, path[i], s[i], sizeof s[i]);
     const double read = bench_number(doc, "machine.read_bytes_per_s");
-    fprintf(f, "%s (%s weights), %.0f tokens, %s %s steps, guidance %g, %s\n", s[0],
-            strcmp(s[1], "random") == 0 ? "random" : "own", bench_number(doc, "model.tokens"), s[7], s[5],
-            bench_number(doc, "protocol.cfg_scale"), s[6]);
+    fprintf(f, "%s (%s weights), %.0f tokens, %s, %.0f steps, guidance %g, %s\n", s[0],
+            strcmp(s[1], "random") == 0 ? "random" : "own", bench_number(doc, "model.tokens"), s[5],
+            bench_number(doc, "protocol.n_steps"), bench_number(doc, "protocol.cfg_scale"), s[6]);
     fprintf(f, "%s %s, %.0f thread%s, %s", s[2], s[3], bench_number(doc, "backend.threads"),
             bench_number(doc, "backend.threads") == 1 ? "" : "s", s[4]);
     const double peak = bench_number(json_array_get(bench_get(doc, "cases"), 0), "peak_macs_per_s.median");
@@ -101,24 +101,37 @@ static int used_columns(const json_t *cases, int *used)
     return n;
 }
 
+/* Width of a column: its title or its widest cell. */
+static int width_of(const json_t *cases, int i)
+{
+    char text[CELL];
+    size_t w = strlen(columns[i].title);
+    for (size_t k = 0; k < json_array_size(cases); k++) {
+        cell(json_array_get(cases, k), i, text);
+        if (strlen(text) > w) w = strlen(text);
+    }
+    return (int)w;
+}
+
 static void plain_table(FILE *f, const json_t *cases)
 {
-    int used[N_COLUMNS], name_width = 4;
+    int used[N_COLUMNS], width[N_COLUMNS], name_width = 4;
     char text[CELL];
     const int n = used_columns(cases, used);
+    for (int i = 0; i < n; i++) width[i] = width_of(cases, used[i]);
     for (size_t k = 0; k < json_array_size(cases); k++) {
         const int w = (int)strlen(bench_case_name(json_array_get(cases, k), text, sizeof text));
         if (w > name_width) name_width = w;
     }
     fprintf(f, "%-*s", name_width, "case");
-    for (int i = 0; i < n; i++) fprintf(f, "  %9s", columns[used[i]].title);
+    for (int i = 0; i < n; i++) fprintf(f, "  %*s", width[i], columns[used[i]].title);
     fputc('\n', f);
     for (size_t k = 0; k < json_array_size(cases); k++) {
         const json_t *c = json_array_get(cases, k);
         fprintf(f, "%-*s", name_width, bench_case_name(c, text, sizeof text));
         for (int i = 0; i < n; i++) {
             cell(c, used[i], text);
-            fprintf(f, "  %9s", text);
+            fprintf(f, "  %*s", width[i], text);
         }
         fputc('\n', f);
     }
