@@ -115,6 +115,7 @@ EXAMPLES := $(patsubst %.c,$(B)/%,$(EXAMPLE_SRC))
 LIB_A := $(B)/libdydit.a
 LIB_SO := $(B)/libdydit.so
 SUPPORT_A := $(B)/tests/libsupport.a
+CLI_A := $(B)/tests/libcli.a
 SONAME := libdydit.so.0
 version_part = $(shell sed -n 's/^.define DYDIT_VERSION_$(1) \([0-9]*\).*/\1/p' include/dydit.h 2>/dev/null)
 VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
@@ -136,9 +137,10 @@ examples: $(EXAMPLES)
 asan tsan debug:
 	+@$(MAKE) CONFIG=$@ all
 
-# Library code sees the project from its root. The command line sees the public header and its own folder only.
+# Library code sees the project from its root. The command line sees the public header, its own folder and what is made
+# for it here.
 INC = -I. -Iinclude $(PKG_CFLAGS)
-$(CLI_OBJ): INC = -Iinclude -Ihost
+$(CLI_OBJ): INC = -Iinclude -Ihost -I$(B)/gen $(PKG_CFLAGS)
 $(EXAMPLE_OBJ): INC = -Iinclude
 $(TEST_OBJ): INC = -I. -Iinclude -Itests $(PKG_CFLAGS)
 # Of several patterns the most specific one counts.
@@ -170,6 +172,11 @@ $(SUPPORT_A): $(SUPPORT_OBJ)
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(SUPPORT_OBJ)
 
+# For unit tests of the command line's parts.
+$(CLI_A): $(filter-out %/main.o,$(CLI_OBJ))
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
 $(LIB_SO): $(LIB_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined -o $@ $(LIB_OBJ) $(LDLIBS)
@@ -181,11 +188,11 @@ $(B)/dydit: $(CLI_OBJ) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(CLI_OBJ) $(LIB_A) $(LDLIBS)
 
-$(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(LIB_A)
+$(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(CLI_A) $(LIB_A)
 	$(call say,LINK,$@)
 	@$(PKG_CONFIG) --exists cmocka || { echo "dydit: cmocka is missing, which the tests need; scripts/deps.sh gets it" >&2; exit 1; }
 	@mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
+	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(CLI_A) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
 
 $(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIB_A)
 	$(call say,LINK,$@)
@@ -208,6 +215,13 @@ $(B)/flags: FORCE
 	@if [ -n '$(MISSING)' ]; then echo 'dydit: missing: $(MISSING:;=). scripts/deps.sh gets what is missing on Debian and Ubuntu.' >&2; exit 1; fi
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' >$@
+
+# The commit, for reports of benchmarks; the one file that depends on it is compiled again when it changes.
+COMMIT := $(or $(shell test -e .git && git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null),unknown)
+$(O)/host/cli/bench_doc.o: $(B)/gen/cli/commit.h
+$(B)/gen/cli/commit.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define CLI_COMMIT "$(COMMIT)"' | cmp -s - $@ || echo '#define CLI_COMMIT "$(COMMIT)"' >$@
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(EXAMPLE_OBJ))
 

@@ -57,6 +57,8 @@ struct dydit_result {
     int steps_done; /* of a preview, else all */
     uint64_t weight_bytes;
     int has_dense; /* dense steps were timed */
+    int has_profile;
+    dd_profile profile; /* seconds of every kind of op */
 };
 
 /* Begins a call: forgets the last message. */
@@ -83,6 +85,13 @@ dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd
 dd_status dd_api_estimate(const dydit_model *model, const dd_settings *set, const dydit_sample_options *o,
                           const dd_plan *plan, const dd_plan *dense, const float *coefs, dydit_estimate *e,
                           dd_err *err);
+
+/* api_sample.c: samples as dydit_sample does, moving token routers on the way if calibration is not NULL. */
+dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options, dd_calibration *calibration,
+                        dydit_result **out, dd_err *err);
+
+/* api_plan.c: a handle that owns plan; frees it on failure. */
+dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err);
 
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);

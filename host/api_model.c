@@ -6,6 +6,7 @@
 #include "host/api_internal.h"
 #include "host/model/inspect.h"
 #include "host/model/labels.h"
+#include "host/model/random.h"
 #include "host/sample/rng.h"
 
 dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format, char **text)
@@ -16,24 +17,45 @@ dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset,
     return (dydit_status)dd_inspect(path, preset, format == DYDIT_JSON, text, &ctx->err);
 }
 
+/* Begins a call that makes a model. */
+static dd_status begin_model(dydit_ctx *ctx, dydit_model **out, const char *what)
+{
+    dd_api_begin(ctx);
+    *out = NULL;
+    if (!ctx->be) return DD_FAIL(&ctx->err, DD_ERR_ARG, "this context has no backend");
+    *out = calloc(1, sizeof **out);
+    if (!*out) return DD_FAIL(&ctx->err, DD_ERR_NOMEM, "%s: out of memory", what);
+    (*out)->ctx = ctx;
+    return DD_OK;
+}
+
+static dydit_status end_model(dydit_ctx *ctx, dydit_model **out, dd_status st)
+{
+    if (st != DD_OK) {
+        free(*out);
+        *out = NULL;
+        return (dydit_status)st;
+    }
+    const dd_model *m = (*out)->m;
+    dd_log_write(&ctx->log, DD_LOG_INFO, "%s: %s, %lld parameters", m->path, m->cfg.arch, (long long)m->n_params);
+    return DYDIT_OK;
+}
+
 dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **out, const char *path, const char *preset)
 {
     if (!ctx || !out || !path) return DYDIT_ERR_ARG;
-    dd_api_begin(ctx);
-    *out = NULL;
-    if (!ctx->be) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_ARG, "this context has no backend");
-    dydit_model *model = calloc(1, sizeof *model);
-    if (!model) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_NOMEM, "%s: out of memory", path);
-    model->ctx = ctx;
-    const dd_status st = dd_model_open(&model->m, path, preset, &ctx->err);
-    if (st != DD_OK) {
-        free(model);
-        return (dydit_status)st;
-    }
-    dd_log_write(&ctx->log, DD_LOG_INFO, "%s: %s, %lld parameters", path, model->m->cfg.arch,
-                 (long long)model->m->n_params);
-    *out = model;
-    return DYDIT_OK;
+    dd_status st = begin_model(ctx, out, path);
+    if (st == DD_OK) st = dd_model_open(&(*out)->m, path, preset, &ctx->err);
+    return end_model(ctx, out, st);
+}
+
+dydit_status dydit_model_random(dydit_ctx *ctx, dydit_model **out, const char *preset, int input_size, uint64_t seed)
+{
+    if (!ctx || !out || !preset) return DYDIT_ERR_ARG;
+    const dd_random_spec spec = {.preset = preset, .input_size = input_size, .seed = seed};
+    dd_status st = begin_model(ctx, out, preset);
+    if (st == DD_OK) st = dd_random_model(&(*out)->m, &spec, &ctx->err);
+    return end_model(ctx, out, st);
 }
 
 void dydit_model_close(dydit_model **model)

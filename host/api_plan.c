@@ -8,7 +8,7 @@
 #include "host/plan/cost.h"
 #include "host/plan/plan_report.h"
 
-static dd_status wrap(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err)
+dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err)
 {
     dydit_plan *p = calloc(1, sizeof *p);
     if (!p) {
@@ -33,7 +33,7 @@ dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *op
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_sample_options", err);
     if (st == DD_OK) st = dd_settings_resolve(&set, model, &o, err);
     if (st == DD_OK) st = dd_settings_plan(&plan, &set, model, o.plan ? o.plan->plan : NULL, err);
-    if (st == DD_OK) st = wrap(out, model, plan, err);
+    if (st == DD_OK) st = dd_api_wrap_plan(out, model, plan, err);
     return (dydit_status)st;
 }
 
@@ -44,7 +44,7 @@ dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **
     dd_api_begin(model->ctx);
     *out = NULL;
     dd_status st = dd_plan_read(&plan, model->m, path, &model->ctx->err);
-    if (st == DD_OK) st = wrap(out, model, plan, &model->ctx->err);
+    if (st == DD_OK) st = dd_api_wrap_plan(out, model, plan, &model->ctx->err);
     return (dydit_status)st;
 }
 

@@ -12,6 +12,7 @@ typedef struct run {
     dydit_sample_options o;
     dydit_result *r;
     dd_plan *dense;
+    dd_calibration *calibration;
     float *coefs, *latents_in, *noise_in;
 } run;
 
@@ -117,6 +118,7 @@ static dd_status execute(run *u, dd_err *err)
     DD_TRY(dd_api_weights(u->model, err));
     r->weight_bytes = u->model->weights->bytes;
     r->has_dense = u->dense != NULL;
+    r->has_profile = u->o.profile != 0;
     dd_sample_job job = {.spec = dd_settings_spec(&r->set, u->model->m, r->plan, u->coefs, r->set.batch_size),
                          .dense = u->dense,
                          .be = ctx->be,
@@ -131,6 +133,8 @@ static dd_status execute(run *u, dd_err *err)
                          .noise_in = u->noise_in,
                          .keep_trajectory = u->o.keep_trajectory != 0,
                          .preview_interval = u->o.preview ? u->o.preview_interval : 0,
+                         .profile = u->o.profile ? &r->profile : NULL,
+                         .calibration = u->calibration,
                          .cancel = &ctx->cancel,
                          .on_step = on_step,
                          .on_preview = on_preview,
@@ -141,14 +145,11 @@ static dd_status execute(run *u, dd_err *err)
     return st;
 }
 
-dydit_status dydit_sample(dydit_model *model, const dydit_sample_options *options, dydit_result **out)
+dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options, dd_calibration *calibration,
+                        dydit_result **out, dd_err *err)
 {
-    run u = {.model = model};
-    if (!model || !out) return DYDIT_ERR_ARG;
-    dd_err *err = &model->ctx->err;
-    dd_api_begin(model->ctx);
+    run u = {.model = model, .calibration = calibration};
     *out = NULL;
-    atomic_store(&model->ctx->cancel, 0);
     dydit_sample_options_init(&u.o, sizeof u.o);
     u.r = calloc(1, sizeof *u.r);
     dd_status st = u.r ? dd_api_options(&u.o, sizeof u.o, options, "dydit_sample_options", err)
@@ -164,7 +165,15 @@ dydit_status dydit_sample(dydit_model *model, const dydit_sample_options *option
     free(u.coefs);
     free(u.latents_in);
     free(u.noise_in);
-    return (dydit_status)st;
+    return st;
+}
+
+dydit_status dydit_sample(dydit_model *model, const dydit_sample_options *options, dydit_result **out)
+{
+    if (!model || !out) return DYDIT_ERR_ARG;
+    dd_api_begin(model->ctx);
+    atomic_store(&model->ctx->cancel, 0);
+    return (dydit_status)dd_api_sample(model, options, NULL, out, &model->ctx->err);
 }
 
 void dydit_result_close(dydit_result **result)

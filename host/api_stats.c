@@ -137,6 +137,12 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
         json_object_set_new(doc, "speedup", json_real(s->speedup));
         json_object_set_new(doc, "realised", json_real(s->mac_ratio > 0 ? s->speedup / s->mac_ratio : 0));
     }
+    if (r->has_profile) {
+        json_t *ops = json_object();
+        for (int k = 0; k < DD_KIND_COUNT; k++)
+            json_object_set_new(ops, dd_kind_name((dd_op_kind)k), json_real(r->profile.seconds[k]));
+        json_object_set_new(doc, "profile", ops);
+    }
     return doc;
 }
 

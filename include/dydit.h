@@ -116,6 +116,11 @@ DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const cha
 DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
 DYDIT_API void dydit_model_close(dydit_model **model);
 
+/* A model with the shapes of a preset ("DyDiT-XL/2") and random weights, made in memory: for timing, it draws nothing.
+ * input_size: of the latents; 0: 32. Equal seeds give equal weights. *model: own. */
+DYDIT_API dydit_status dydit_model_random(dydit_ctx *ctx, dydit_model **model, const char *preset, int input_size,
+                                          uint64_t seed);
+
 typedef struct dydit_model_info {
     size_t size;
     const char *arch; /* borrow from the model */
@@ -174,6 +179,7 @@ typedef struct dydit_sample_options {
     int (*preview)(void *user, const dydit_result *r, int step); /* r: predicted pictures, for the write functions */
     void *user;
     uint64_t max_mem; /* bytes; 0 (default): no limit. More needed: DYDIT_ERR_NOMEM before anything is allocated */
+    int profile;      /* time every op on its own, for the report; the run as a whole is no measurement then */
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -253,9 +259,28 @@ DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sam
 DYDIT_API dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *options, dydit_plan **plan);
 /* Reads a JSON plan and checks it against the model. */
 DYDIT_API dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **plan);
+/* A plan of a wanted cost, for benchmarks, with the steps and guidance of `options`: widths (heads and MLP groups) rise
+ * from noise to picture, and executed MACs are `ratio` of dense ones as nearly as whole units allow, conditioning left
+ * out of both. tokens: share of tokens that the token routers are expected to keep, 0 < tokens; 1: routers are not
+ * asked. DYDIT_ERR_ARG where no widths have the ratio; the message gives the range. *plan: own. */
+DYDIT_API dydit_status dydit_plan_synthetic(dydit_model *model, const dydit_sample_options *options, double ratio,
+                                            double tokens, dydit_plan **plan);
 DYDIT_API void dydit_plan_close(dydit_plan **plan);
 /* TEXT: table per step. JSON: the plan. SVG: heads and groups per timestep and block, cost per step. *text: own. */
 DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format format, char **text);
+
+/* ---- benchmarks ---------------------------------------------------------------------------------------------- */
+
+/* Moves the token routers of a random model, so that runs with these options (plan included) keep about `share` of the
+ * tokens, 0 < share < 1; samples the images of `options` up to three times. What a run kept is in its statistics.
+ * DYDIT_ERR_ARG for models from files: their routers are left alone. */
+DYDIT_API dydit_status dydit_model_calibrate(dydit_model *model, const dydit_sample_options *options, double share);
+
+/* What the backend's threads reach together right now, about 40 ms and half a second: multiply-adds per second in
+ * registers, by the instruction set in use; bytes per second read from memory. DYDIT_ERR_UNSUPPORTED where the backend
+ * has no such probe. */
+DYDIT_API dydit_status dydit_measure_macs(dydit_ctx *ctx, double *macs_per_s);
+DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);
 
 /* ---- forward passes ------------------------------------------------------------------------------------------ */
 

@@ -28,7 +28,7 @@ typedef struct cli_common {
 
 typedef int cli_command_fn(int n_words, char **words);
 
-cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_info;
+cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info;
 
 /* Context and, where model is not NULL, the model of --ckpt. On failure prints why and returns the exit code; whatever
  * was opened is closed by cli_close. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The dydit program: picks the command. Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 system, 130 stopped. */
+ * The dydit program: picks the command. Exit codes: 0 done, 2 wrong usage, 3 bad input file, 4 system, 5 slower
+ * (bench --compare), 130 stopped. */
 #include <string.h>
 
 #include "cli/common.h"
@@ -11,8 +12,11 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
-    {"sample", cli_sample, "draw pictures from a checkpoint"}, {"plan", cli_plan, "show what every step computes"},
-    {"inspect", cli_inspect, "say what a checkpoint file is"}, {"eval", cli_eval, "one forward pass on given inputs"},
+    {"sample", cli_sample, "draw pictures from a checkpoint"},
+    {"plan", cli_plan, "show what every step computes"},
+    {"inspect", cli_inspect, "say what a checkpoint file is"},
+    {"eval", cli_eval, "one forward pass on given inputs"},
+    {"bench", cli_bench, "time the complete model and plans that compute less"},
     {"info", cli_info, "backends, instruction set, threads"},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))
@@ -34,7 +38,9 @@ static int print_help(void)
     cli_out("\nexamples:\n"
             "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --cfg-scale 2 -o alphabet.png\n"
             "  dydit plan --ckpt models/glyphs.safetensors --steps ddim50\n"
-            "\nexit codes: 0 done, 2 wrong usage, 3 bad input file, 4 trouble with the system, 130 stopped\n");
+            "\nexit codes: 0 done, 2 wrong usage, 3 bad input file, 4 trouble with the system, 5 slower than before "
+            "(bench --compare),\n"
+            "            130 stopped\n");
     return CLI_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define CLI_MAX_OPTIONS 64
+#define CLI_LIST_MAX 32
 
 typedef enum cli_type {
     CLI_GROUP = 0, /* a heading of the help text */
@@ -22,6 +23,8 @@ typedef enum cli_type {
     CLI_BYTES,     /* uint64_t, "512M", "1.5GiB" */
     CLI_CHOICE,    /* const char *, one of value's parts, "a|b|c" */
     CLI_PAIR,      /* int[2], as two words or "LO,HI" */
+    CLI_REALS,     /* cli_list of numbers, "0.3,0.5"; repeated flags add to it */
+    CLI_INTS,      /* cli_list of whole numbers */
     CLI_ABSENT     /* known from other programs; help says what to do instead. Not in the help text */
 } cli_type;
 
@@ -35,6 +38,11 @@ typedef struct cli_option {
     double lo, hi;       /* bounds of numbers, both included */
     const char *help;    /* may hold line breaks */
 } cli_option;
+
+typedef struct cli_list {
+    int n; /* 0: the flag was not given; a list has no default in the table */
+    double v[CLI_LIST_MAX];
+} cli_list;
 
 /* One row each: of struct struct_, a heading, and a flag that is not here. */
 /* clang-format off */

@@ -15,7 +15,7 @@
 #define CLI_PRINTF(fmt_, first_)
 #endif
 
-enum { CLI_OK = 0, CLI_USAGE = 2, CLI_INPUT = 3, CLI_SYSTEM = 4, CLI_STOPPED = 130 };
+enum { CLI_OK = 0, CLI_USAGE = 2, CLI_INPUT = 3, CLI_SYSTEM = 4, CLI_SLOWER = 5, CLI_STOPPED = 130 };
 
 /* Prints "dydit: <sentence>" on stderr, on one line whatever the text holds, and returns code. */
 int cli_fail(int code, const char *fmt, ...) CLI_PRINTF(2, 3);

@@ -121,6 +121,28 @@ static int read_pair(const cli_option *o, const char *text, const char *second, 
     return CLI_OK;
 }
 
+static int read_list(const cli_option *o, const char *text, cli_list *list)
+{
+    char part[64];
+    for (const char *p = text;; p++) {
+        const size_t n = strcspn(p, ",");
+        int64_t whole = 0;
+        if (n == 0) return cli_fail(CLI_USAGE, "--%s: '%s' has an empty part", o->name, text);
+        if (n >= sizeof part || list->n == CLI_LIST_MAX) {
+            return cli_fail(CLI_USAGE, "--%s: '%.60s' is more than %d values", o->name, text, CLI_LIST_MAX);
+        }
+        memcpy(part, p, n);
+        part[n] = 0;
+        double *v = &list->v[list->n];
+        const int rc = o->type == CLI_INTS ? read_whole(o, part, &whole) : read_real(o, part, v);
+        if (rc != CLI_OK) return rc;
+        if (o->type == CLI_INTS) *v = (double)whole;
+        list->n++;
+        p += n;
+        if (!*p) return CLI_OK;
+    }
+}
+
 static int store_whole(const cli_option *o, const char *text, void *at)
 {
     int64_t v;
@@ -151,6 +173,8 @@ int cli_value_store(const cli_option *o, const char *text, const char *second, v
     case CLI_BYTES: return read_bytes(o, text, at);
     case CLI_CHOICE: return read_choice(o, text, at);
     case CLI_PAIR: return read_pair(o, text, second, at);
+    case CLI_REALS:
+    case CLI_INTS: return read_list(o, text, at);
     case CLI_GROUP:
     case CLI_ABSENT: break;
     }
