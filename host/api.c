@@ -54,7 +54,7 @@ dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char
 
 void dydit_options_init(dydit_options *o, size_t size)
 {
-    const dydit_options defaults = {.size = size, .backend = "auto"};
+    const dydit_options defaults = {.size = size, .backend = "auto", .precision = "auto"};
     dd_api_defaults(o, size, &defaults, sizeof defaults);
 }
 
@@ -71,7 +71,11 @@ dydit_status dydit_open(dydit_ctx **out, const dydit_options *options)
     if (!o.backend) o.backend = "auto";
     snprintf(ctx->backend_option, sizeof ctx->backend_option, "%s", o.backend);
     st = dd_backend_open(&ctx->be, o.backend, o.threads, &ctx->err);
-    if (st == DD_OK) dd_log_write(&ctx->log, DD_LOG_DEBUG, "backend %s: %s", ctx->be->name, ctx->be->detail);
+    if (st == DD_OK) st = dd_precision_find(&ctx->input, ctx->be, o.precision ? o.precision : "auto", &ctx->err);
+    if (st != DD_OK) dd_backend_close(&ctx->be);
+    else
+        dd_log_write(&ctx->log, DD_LOG_DEBUG, "backend %s: %s, %s", ctx->be->name, ctx->be->detail,
+                     dd_precision_name(ctx->input));
     return (dydit_status)st;
 }
 
@@ -104,7 +108,7 @@ static json_t *info_doc(const dydit_ctx *ctx)
     json_object_set_new(doc, "detail", json_string(ctx->be->detail));
     json_object_set_new(doc, "threads", json_integer(ctx->be->threads));
     json_object_set_new(doc, "cpus", json_integer(dd_cpu_count()));
-    json_object_set_new(doc, "precision", json_string("fp32"));
+    json_object_set_new(doc, "precision", json_string(dd_precision_name(ctx->input)));
     json_object_set_new(doc, "compiler", json_string(COMPILER));
     json_object_set_new(doc, "libraries", libs);
     return doc;
@@ -127,7 +131,9 @@ dydit_status dydit_info(dydit_ctx *ctx, dydit_format format, char **text)
     dd_str_addf(&s, "backends    cpu, ref (auto takes cpu)\n");
     dd_str_addf(&s, "in use      %s: %s\n", ctx->be->name, ctx->be->detail);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
-    dd_str_addf(&s, "precision   fp32\n");
+    dd_str_addf(&s, "precision   %s (auto: %s; bf16 %s)\n", dd_precision_name(ctx->input),
+                dd_precision_name(ctx->be->prefers_bf16 ? ctx->be->bf16_input : DD_FMT_F32),
+                ctx->be->bf16_input == DD_FMT_F32 ? "not available" : "available");
     dd_str_addf(&s, "built with  %s, jansson %s, libpng %s\n", COMPILER, JANSSON_VERSION, PNG_LIBPNG_VER_STRING);
     return (dydit_status)dd_str_take(&s, text, &ctx->err);
 }

@@ -141,6 +141,7 @@ static dd_status eval_file(dydit_model *model, const dydit_eval_options *o, dd_e
     DD_TRY_GOTO(st, dd_api_weights(model, err), done);
     const dd_eval_job job = {.model = model->m,
                              .be = model->ctx->be,
+                             .input = model->ctx->input,
                              .weights = model->weights,
                              .n = in.n,
                              .x = in.x,
@@ -189,6 +190,7 @@ dydit_status dydit_forward(dydit_model *model, int64_t n, const float *x, const 
                          (double)t[i], y[i]);
     const dd_eval_job job = {.model = model->m,
                              .be = model->ctx->be,
+                             .input = model->ctx->input,
                              .weights = model->weights,
                              .n = n,
                              .x = x,

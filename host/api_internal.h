@@ -17,7 +17,8 @@
 struct dydit_ctx {
     dd_err err;
     dd_log log;
-    dd_backend *be; /* NULL after a failed dydit_open */
+    dd_backend *be;  /* NULL after a failed dydit_open */
+    dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
     atomic_int cancel;
 };
@@ -36,6 +37,7 @@ struct dydit_plan {
 /* Settings of a run, resolved and copied. */
 typedef struct dd_settings {
     char sampler[8], steps[32], rng[16], precision[8];
+    dd_format input;
     dd_solver solver;
     double eta, cfg_scale;
     int cfg_channels, cfg_lo, cfg_hi;

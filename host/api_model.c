@@ -120,5 +120,6 @@ dydit_status dydit_labels_random(const dydit_model *model, uint64_t seed, int64_
 dd_status dd_api_weights(dydit_model *model, dd_err *err)
 {
     if (model->weights) return DD_OK;
-    return dd_weights_load(&model->weights, model->m, model->ctx->be, err);
+    const dd_dtype operand = model->ctx->input == DD_FMT_F32 ? DD_F32 : DD_BF16;
+    return dd_weights_load(&model->weights, model->m, model->ctx->be, operand, err);
 }

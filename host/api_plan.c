@@ -109,7 +109,7 @@ static dd_status measure(const trial *t, int batch, dydit_estimate *e, dd_err *e
     DD_TRY(dd_footprint_compute(&f, &spec, be, err));
     const uint64_t latent = (uint64_t)m->cfg.latent_count * sizeof(float),
                    n = (uint64_t)(t->o->n_images ? t->o->n_images : batch);
-    e->weights_bytes = dd_weights_bytes(m, be);
+    e->weights_bytes = dd_weights_bytes(m, be, t->set->input == DD_FMT_F32 ? DD_F32 : DD_BF16);
     e->activation_bytes = f.activations;
     e->cond_bytes = f.cond;
     e->table_bytes = f.tables;

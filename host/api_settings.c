@@ -81,7 +81,8 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     if (o->n_images > 0 && o->n_images < s->batch_size) s->batch_size = (int)o->n_images;
     s->dense = o->dense != 0;
     snprintf(s->rng, sizeof s->rng, "torch-cpu");
-    snprintf(s->precision, sizeof s->precision, "fp32");
+    s->input = model->ctx->input;
+    snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
     snprintf(s->backend, sizeof s->backend, "%s (%s)", model->ctx->be->name, model->ctx->be->detail);
     return DD_OK;
 }
@@ -159,6 +160,7 @@ dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd
                              int batch)
 {
     return (dd_run_spec){.model = m,
+                         .input = set->input,
                          .plan = plan,
                          .max_images = batch,
                          .cfg_scale = (float)set->cfg_scale,

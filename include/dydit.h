@@ -77,6 +77,8 @@ typedef struct dydit_options {
     int threads;                                          /* 0 (default): the CPUs this process may use */
     void (*log)(void *user, int level, const char *text); /* dydit_log_level; NULL (default): silent */
     void *log_user;
+    const char *precision; /* "auto" (default): what is fastest here; "fp32"; "bf16": inputs of GEMMs and attention are
+                              bfloat16, sums, statistics, routers and the residual stream stay float32 */
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);

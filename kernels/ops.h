@@ -3,6 +3,7 @@
  *
  * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
  * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
+ * Inputs of GEMMs and attention may be bfloat16 (dd_format); sums, statistics, gates and the residual stream x never are.
  *
  * Arguments stay the same for every step of a program: whatever changes from step to step lies in tables that the op
  * indexes by the step counter `*exec->step`, so that a backend may record a program once and replay it. Pointers are
@@ -17,6 +18,7 @@
 #include "kernels/status.h"
 
 #define DD_CHUNK 8      /* elements of one slice-list entry: 16 bytes of bf16, 32 of float32 */
+#define DD_BLOCK 32     /* rows and columns of one block of DD_FMT_BF16_BLOCKS */
 #define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT; no affine weights */
 #define DD_MAX_UNITS 64 /* heads or channel groups of one site */
 
@@ -62,25 +64,55 @@ typedef struct dd_row_list {
     const int32_t *count; /* [1], on the device */
 } dd_row_list;
 
+/* How a matrix of activations lies in memory. Which ones an op takes depends on the backend; all take DD_FMT_F32.
+ * In blocks, element (row, col) is at dd_block_at; ld is a multiple of DD_BLOCK and there is room for the rows rounded
+ * up to DD_BLOCK. Whoever writes such a matrix zeroes the columns from its (active) width up to a multiple of DD_BLOCK;
+ * the rows that only round up the count hold anything. */
+typedef enum dd_format {
+    DD_FMT_F32,        /* row-major float32 */
+    DD_FMT_BF16,       /* row-major bfloat16 */
+    DD_FMT_BF16_BLOCKS /* [rows/32][ld/32][32][32] bfloat16: a block is two operand tiles of AMX */
+} dd_format;
+
+static inline int64_t dd_block_at(int64_t ld, int64_t row, int64_t col)
+{
+    return (row / DD_BLOCK * (ld / DD_BLOCK) + col / DD_BLOCK) * (DD_BLOCK * DD_BLOCK) + row % DD_BLOCK * DD_BLOCK +
+           col % DD_BLOCK;
+}
+
 /* A weight matrix in the layout of its backend (dd_backend.pack). */
 typedef struct dd_packed dd_packed;
 
-/* What a backend packs. data: row-major [n,k], any of f32/f16/bf16, possibly unaligned. */
+/* What a backend packs. data: row-major [n,k], any of f32/f16/bf16, possibly unaligned.
+ * The rows of a unit need not be neighbours in data: it may hold `parts` matrices of n/parts rows one after the other
+ * (q, k and v of all heads), each with n_unit/parts rows of every unit. Packed, and in every slice list, bias and
+ * result, the order is unit by unit: row i of the packed weight is row dd_weight_row(desc, i) of data. */
 typedef struct dd_weight_desc {
     const char *name;
     const void *data;
     dd_dtype dtype;
     int64_t n, k;
     int64_t n_unit; /* slices along N never cut a run of n_unit rows. n: never sliced; else a multiple of DD_CHUNK */
+    int64_t parts;  /* 0 or 1: one */
+    dd_dtype as;    /* what to store: DD_F32, or DD_BF16 rounded to nearest even, for inputs in a bf16 format */
 } dd_weight_desc;
+
+static inline int64_t dd_weight_row(const dd_weight_desc *d, int64_t i)
+{
+    if (d->parts <= 1) return i;
+    const int64_t run = d->n_unit / d->parts, in_unit = i % d->n_unit;
+    return in_unit / run * (d->n / d->parts) + i / d->n_unit * run + in_unit % run;
+}
 
 /* c[s,l,:] = SiLU(temb[first_step + s,:] + labels_emb[labels[l],:]), s < n_steps (device scalar range below) */
 typedef struct dd_cond_args {
     const float *temb;     /* [steps,D] timestep embeddings */
     const float *emb;      /* [classes+1,D] label embeddings */
     const int32_t *labels; /* [n_cond] */
-    float *c;              /* [slots,n_cond,D] */
-    int32_t slots;         /* computes min(slots, steps - *step) steps, from *step on */
+    void *c;               /* [slots*n_cond, ldc] */
+    dd_format c_format;
+    int64_t ldc;
+    int32_t slots; /* computes min(slots, steps - *step) steps, from *step on */
     int32_t steps, n_cond, d;
 } dd_cond_args;
 
@@ -97,7 +129,9 @@ typedef struct dd_patch_embed_args {
 /* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine, eps DD_LN_EPS */
 typedef struct dd_adaln_args {
     const float *x; /* [R*S,D] */
-    float *y;       /* [R*S,D] or, with a list, [A,D] compact */
+    void *y;        /* [R*S, ldy] or, with a list, [A, ldy] compact */
+    dd_format y_format;
+    int64_t ldy; /* >= D */
     dd_row_list rows;
     dd_cond_table cond;
     int64_t shift, scale; /* offsets of the vectors */
@@ -115,11 +149,13 @@ typedef enum dd_epilogue {
  * bias and gate are indexed by the column of W. The order of summation along K does not depend on m, on the rows, on
  * the slices of N or on the number of threads. */
 typedef struct dd_gemm_args {
-    const float *a; /* [m, lda], the first (active) K columns */
+    const void *a; /* [m, lda], the first (active) K columns; bf16 exactly if w is packed as bf16 */
     const dd_packed *w;
     const float *bias; /* [N], or NULL: 0 */
-    float *c;          /* [m, ldc] */
+    void *c;           /* [m, ldc]; DD_EPI_RESIDUAL: float32 */
+    dd_format a_format, c_format;
     int64_t lda, ldc;
+    int64_t c_unit;   /* columns from one active unit of N to the next; 0: n_unit, that is no gaps */
     int32_t m;        /* rows; with a list the largest possible number */
     dd_row_list rows; /* count limits the rows; idx scatters (DD_EPI_RESIDUAL only) */
     dd_slices n, k;
@@ -130,11 +166,14 @@ typedef struct dd_gemm_args {
 } dd_gemm_args;
 
 /* Self-attention of the active heads: out_h = softmax(q_h k_hᵀ / sqrt(E)) v_h.
- * With a active heads, a row of qkv holds q of all of them, then k, then v: [3, a, E], compact. */
+ * With a active heads, a row of qkv holds q, k and v of the first, then of the second: [a, 3, E], ld_head elements from
+ * one head to the next. */
 typedef struct dd_attention_args {
-    const float *qkv; /* [R*S, ldq] */
-    float *out;       /* [R*S, ldo]: [a, E], compact */
+    const void *qkv; /* [R*S, ldq] float32 or row-major bf16 */
+    void *out;       /* [R*S, ldo]: [a, E], compact */
+    dd_format qkv_format, out_format;
     int64_t ldq, ldo;
+    int64_t ld_head; /* >= 3E */
     dd_slices heads; /* slices of the qkv weight's N (3E/DD_CHUNK chunks per head); NULL: all h heads */
     int32_t r, s, h, e;
 } dd_attention_args;

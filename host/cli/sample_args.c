@@ -53,7 +53,6 @@ static const cli_option options[] = {
     CLI_MACHINE_ROWS(sample_args),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
         "pictures at a time (default 32, or fewer pictures)"),
-    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "auto or fp32"),
     ROW(BYTES, "max-mem", 0, max_mem, "BYTES", 0, 1, 9.2e18, "stay below, e.g. 4G, or do not start"),
     ROW(FLAG, "dry-run", 0, dry_run, 0, 0, 0, 0, "print memory and work, then stop"),
     CLI_HEADING("talk"),
@@ -61,7 +60,7 @@ static const cli_option options[] = {
     ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
     CLI_TALK_ROWS(sample_args),
     CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
-    CLI_NOT_HERE("tf32", "no-tf32", "everything is computed in fp32"),
+    CLI_NOT_HERE("tf32", "no-tf32", "give --precision fp32 or bf16"),
     CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
     CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
@@ -103,25 +102,12 @@ static int check_pairs(const sample_job *job)
     return CLI_OK;
 }
 
-static int check_precision(const char *name)
-{
-    static const char *const later[] = {"bf16", "fp16", "tf32", "fp8"};
-    if (strcmp(name, "auto") == 0 || strcmp(name, "fp32") == 0) return CLI_OK;
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        if (strcmp(name, later[i]) == 0) {
-            return cli_fail(CLI_USAGE, "--precision %s: not in this version, which computes in fp32", name);
-        }
-    }
-    return cli_fail(CLI_USAGE, "--precision: '%s' is not one of auto, fp32", name);
-}
-
 int sample_parse(sample_job *job, int n_words, char **words)
 {
     sample_args *a = &job->a;
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
-    if (rc == CLI_OK) rc = check_precision(a->precision);
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
     if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;

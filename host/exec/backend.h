@@ -7,6 +7,7 @@
 #ifndef DD_HOST_EXEC_BACKEND_H
 #define DD_HOST_EXEC_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "host/base/status.h"
@@ -22,7 +23,9 @@ struct dd_backend {
     const char *name;   /* "cpu" */
     const char *detail; /* what was chosen at run time, e.g. "avx512, 2 threads" */
     int threads;
-    const dd_ops *ops; /* NULL entries: op not available, an error at lowering time */
+    dd_format bf16_input; /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
+    bool prefers_bf16;    /* faster than float32 here: what --precision auto takes */
+    const dd_ops *ops;    /* NULL entries: op not available, an error at lowering time */
     void *impl;
 
     /* 64-byte aligned, zeroed */
@@ -50,6 +53,11 @@ struct dd_backend {
     dd_status (*peak_read)(dd_backend *be, double *bytes_per_s, dd_err *err);
     void (*close)(dd_backend *be);
 };
+
+/* What a precision means on a backend. name: "auto", "fp32", "bf16", or a name that this backend lacks: ERR_UNSUPPORTED.
+ * dd_precision_name is the name of what was found. */
+dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *name, dd_err *err);
+const char *dd_precision_name(dd_format input);
 
 /* name: "auto", "cpu", "ref". threads: 0 = the CPUs this process may use. */
 dd_status dd_backend_open(dd_backend **out, const char *name, int threads, dd_err *err);

@@ -24,6 +24,7 @@ dd_status dd_backend_open_ref(dd_backend **out, int threads, dd_err *err)
     snprintf(hb->detail, sizeof hb->detail, "double accumulation, %d thread%s", hb->base.threads,
              hb->base.threads == 1 ? "" : "s");
     hb->base.name = "ref";
+    hb->base.bf16_input = DD_FMT_BF16;
     hb->base.ops = &dd_ref_ops;
     hb->base.packed_bytes = ref_packed_bytes;
     hb->base.pack = ref_pack;

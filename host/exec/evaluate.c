@@ -173,6 +173,7 @@ static dd_status run_pass(evaluation *e, bool guided)
     const dd_eval_job *j = e->job;
     DD_TRY(build_plan(e, guided));
     const dd_run_spec spec = {.model = j->model,
+                              .input = j->input,
                               .plan = e->plan,
                               .max_images = j->n < MAX_BATCH ? (int)j->n : MAX_BATCH,
                               .cfg_scale = j->cfg_scale,

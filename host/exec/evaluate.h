@@ -14,6 +14,7 @@
 typedef struct dd_eval_job {
     const dd_model *model;
     dd_backend *be;
+    dd_format input; /* as in dd_run_spec */
     const dd_weight_store *weights;
     int64_t n;      /* rows */
     const float *x; /* [n, latents] */

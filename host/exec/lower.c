@@ -61,6 +61,8 @@ static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
 {
     *a = (dd_adaln_args){.x = l->b->buffer[n->src],
                          .y = l->b->buffer[n->dst],
+                         .y_format = dd_spec_format(l->b->spec, n->dst),
+                         .ldy = dd_spec_ld(l->b->spec, n->dst),
                          .rows = row_list(l),
                          .cond = cond_table(l->b),
                          .shift = n->mod[0],
@@ -72,13 +74,17 @@ static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
 
 static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int m)
 {
+    const dd_run_spec *spec = l->b->spec;
     float *dst = l->b->buffer[n->dst];
     *a = (dd_gemm_args){.a = l->b->buffer[n->src],
                         .w = l->b->weights->packed[n->weight],
                         .bias = constant(l, n->bias),
-                        .c = dst + n->dst_col,
-                        .lda = l->m->buffers[n->src].width,
-                        .ldc = l->m->buffers[n->dst].width,
+                        .c = dst + n->dst_col, /* not 0 only in float32 */
+                        .a_format = dd_spec_format(spec, n->src),
+                        .c_format = dd_spec_format(spec, n->dst),
+                        .lda = dd_spec_ld(spec, n->src),
+                        .ldc = dd_spec_ld(spec, n->dst),
+                        .c_unit = l->m->buffers[n->dst].unit ? dd_spec_unit(spec, n->dst) : 0,
                         .m = m,
                         .rows = row_list(l),
                         .n = slices(l->b, &l->b->tables->n_axis[n->weight]),
@@ -95,10 +101,14 @@ static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int 
 
 static void fill_attention(const lowering *l, const dd_node *n, dd_attention_args *a)
 {
+    const dd_run_spec *spec = l->b->spec;
     *a = (dd_attention_args){.qkv = l->b->buffer[n->src],
                              .out = l->b->buffer[n->dst],
-                             .ldq = l->m->buffers[n->src].width,
-                             .ldo = l->m->buffers[n->dst].width,
+                             .qkv_format = dd_spec_format(spec, n->src),
+                             .out_format = dd_spec_format(spec, n->dst),
+                             .ldq = dd_spec_ld(spec, n->src),
+                             .ldo = dd_spec_ld(spec, n->dst),
+                             .ld_head = dd_spec_unit(spec, n->src),
                              .heads = slices(l->b, &l->b->tables->n_axis[n->weight]),
                              .r = l->rows,
                              .s = l->m->cfg.tokens,
@@ -145,6 +155,8 @@ static void fill_cond(const lowering *l, const dd_node *n, dd_cond_args *a)
                         .emb = constant(l, n->aux[0]),
                         .labels = l->b->labels,
                         .c = l->b->buffer[n->dst],
+                        .c_format = dd_spec_format(l->b->spec, n->dst),
+                        .ldc = dd_spec_ld(l->b->spec, n->dst),
                         .slots = l->b->tables->slots,
                         .steps = l->b->spec->plan->n_steps,
                         .n_cond = l->b->n_labels,

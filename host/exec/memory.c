@@ -34,9 +34,12 @@ static size_t extent(const dd_run_spec *spec, dd_extent e)
 dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err *err)
 {
     const dd_buffer *buf = &spec->model->buffers[b];
-    size_t n;
-    if (!dd_mul_size(extent(spec, buf->extent), (size_t)buf->width, &n) ||
-        !dd_mul_size(n, dd_dtype_bytes(buf->dtype), &n) || !dd_align_size(n, DD_ALIGN, bytes))
+    const dd_format format = dd_spec_format(spec, b);
+    const dd_dtype dtype = format == DD_FMT_F32 ? buf->dtype : DD_BF16;
+    size_t n, rows = extent(spec, buf->extent);
+    if ((format == DD_FMT_BF16_BLOCKS && !dd_align_size(rows, DD_BLOCK, &rows)) ||
+        !dd_mul_size(rows, (size_t)dd_spec_ld(spec, b), &n) || !dd_mul_size(n, dd_dtype_bytes(dtype), &n) ||
+        !dd_align_size(n, DD_ALIGN, bytes))
         return DD_FAIL(err, DD_ERR_ARG, "a batch of %d images overflows the size of buffer %s", spec->max_images,
                        buf->name);
     return DD_OK;

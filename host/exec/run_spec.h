@@ -11,6 +11,7 @@
 
 typedef struct dd_run_spec {
     const dd_model *model; /* borrowed */
+    dd_format input;       /* format of GEMM inputs: DD_FMT_F32, or the backend's format of bf16 */
     const dd_plan *plan;   /* borrowed */
     int max_images;        /* largest batch */
     float cfg_scale;       /* at guided rows of the plan */
@@ -22,6 +23,33 @@ typedef struct dd_run_spec {
     bool want_hidden; /* keep the tokens after every block */
     bool force_masks; /* token decisions come from outside */
 } dd_run_spec;
+
+/* Format of a buffer, and the elements from one row to the next. */
+static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)
+{
+    if (s->input == DD_FMT_F32) return DD_FMT_F32;
+    switch (s->model->buffers[buffer].role) {
+    case DD_ROLE_PLAIN: return DD_FMT_F32;
+    case DD_ROLE_INPUT: return s->input;
+    case DD_ROLE_ROWS: return DD_FMT_BF16;
+    }
+    return DD_FMT_F32;
+}
+
+/* Elements from one unit of a ROWS buffer to the next: in bf16 each begins a block of columns. */
+static inline int64_t dd_spec_unit(const dd_run_spec *s, int buffer)
+{
+    const int64_t unit = s->model->buffers[buffer].unit;
+    return s->input == DD_FMT_F32 ? unit : (unit + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
+}
+
+static inline int64_t dd_spec_ld(const dd_run_spec *s, int buffer)
+{
+    const dd_buffer *b = &s->model->buffers[buffer];
+    if (b->unit) return b->width / b->unit * dd_spec_unit(s, buffer);
+    if (dd_spec_format(s, buffer) != DD_FMT_BF16_BLOCKS) return b->width;
+    return (b->width + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
+}
 
 /* Rows of the largest batch: doubled if any step is guided. */
 static inline int dd_spec_guided(const dd_run_spec *s)

@@ -22,17 +22,16 @@ static dd_status push(dd_tables *t, int32_t v, dd_err *err)
     return DD_OK;
 }
 
-/* [count, chunk, chunk, …]: the units of `mask` in each of the map's ranges, ascending. */
+/* [count, chunk, chunk, …]: the units of `mask`, ascending. */
 static dd_status push_list(dd_tables *t, const dd_slice_map *map, int units, uint64_t mask, dd_err *err)
 {
     const int64_t count_at = t->n_ints;
     DD_TRY(push(t, 0, err));
-    for (int j = 0; j < map->n_offsets; j++)
-        for (int u = 0; u < units; u++) {
-            if (!(mask >> u & 1)) continue;
-            const int64_t first = (map->offset[j] + u * map->unit_size) / DD_CHUNK;
-            for (int64_t c = 0; c < map->unit_size / DD_CHUNK; c++) DD_TRY(push(t, (int32_t)(first + c), err));
-        }
+    for (int u = 0; u < units; u++) {
+        if (!(mask >> u & 1)) continue;
+        const int64_t per = map->unit_size / DD_CHUNK, first = u * per;
+        for (int64_t c = 0; c < per; c++) DD_TRY(push(t, (int32_t)(first + c), err));
+    }
     t->ints[count_at] = (int32_t)(t->n_ints - count_at - 1);
     return DD_OK;
 }

@@ -13,12 +13,14 @@ typedef struct dd_weight_store {
     dd_packed **packed; /* [n_weights] */
     float **consts;     /* [n_consts] on the backend */
     size_t bytes;
+    dd_dtype operand;
 } dd_weight_store;
 
-dd_status dd_weights_load(dd_weight_store **out, const dd_model *model, dd_backend *be, dd_err *err);
+/* operand: storage of the weights that take part in the run's precision, DD_F32 or DD_BF16. */
+dd_status dd_weights_load(dd_weight_store **out, const dd_model *model, dd_backend *be, dd_dtype operand, dd_err *err);
 void dd_weights_free(dd_weight_store **ws);
 
 /* What dd_weights_load will allocate. */
-size_t dd_weights_bytes(const dd_model *model, dd_backend *be);
+size_t dd_weights_bytes(const dd_model *model, dd_backend *be, dd_dtype operand);
 
 #endif

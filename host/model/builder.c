@@ -27,8 +27,27 @@ int dd_build_buffer(dd_builder *b, const char *name, dd_extent extent, int64_t w
 {
     APPEND(b, b->m->buffers, b->m->n_buffers);
     if (b->st != DD_OK) return -1;
-    b->m->buffers[b->m->n_buffers] = (dd_buffer){name, extent, width, dtype, persistent};
+    b->m->buffers[b->m->n_buffers] = (dd_buffer){name, extent, width, dtype, persistent, DD_ROLE_PLAIN, 0};
     return b->m->n_buffers++;
+}
+
+int dd_build_operand(dd_builder *b, const char *name, dd_extent extent, int64_t width, bool persistent)
+{
+    const int i = dd_build_buffer(b, name, extent, width, DD_F32, persistent);
+    if (i >= 0) b->m->buffers[i].role = DD_ROLE_INPUT;
+    return i;
+}
+
+int dd_build_rows(dd_builder *b, const char *name, dd_extent extent, int64_t width, int64_t unit)
+{
+    const int i = dd_build_buffer(b, name, extent, width, DD_F32, false);
+    if (i >= 0) b->m->buffers[i].role = DD_ROLE_ROWS, b->m->buffers[i].unit = unit;
+    return i;
+}
+
+void dd_build_float32(dd_builder *b, int weight)
+{
+    if (b->st == DD_OK) b->m->weights[weight].operand = false;
 }
 
 /* The tensor under its official name, with the shape that the configuration demands. */
@@ -70,10 +89,33 @@ int dd_build_weight(dd_builder *b, const char *name, dd_slice_map n_map, dd_slic
     }
     dd_weight *w = &b->m->weights[b->m->n_weights];
     const int64_t n = t->shape[0];
-    *w = (dd_weight){.desc = {t->name, t->data, t->dtype, n, t->count / n, n_map.site >= 0 ? n_map.unit_size : n},
+    *w = (dd_weight){.desc = {.name = t->name,
+                              .data = t->data,
+                              .dtype = t->dtype,
+                              .n = n,
+                              .k = t->count / n,
+                              .n_unit = n_map.site >= 0 ? n_map.unit_size : n,
+                              .parts = n_map.parts},
                      .n_map = n_map,
-                     .k_map = k_map};
+                     .k_map = k_map,
+                     .operand = true};
     return b->m->n_weights++;
+}
+
+int dd_build_bias(dd_builder *b, const char *name, int weight)
+{
+    const int index = dd_build_const(b, name);
+    if (b->st != DD_OK || b->m->weights[weight].desc.parts <= 1) return index;
+    dd_const *c = &b->m->consts[index];
+    float *ordered = malloc((size_t)c->count * sizeof *ordered);
+    if (!ordered) {
+        b->st = DD_FAIL(b->err, DD_ERR_NOMEM, "%s: out of memory for tensor %s", b->m->path, name);
+        return -1;
+    }
+    for (int64_t i = 0; i < c->count; i++) ordered[i] = c->data[dd_weight_row(&b->m->weights[weight].desc, i)];
+    free((void *)(uintptr_t)c->data);
+    c->data = ordered;
+    return index;
 }
 
 dd_node *dd_build_node(dd_builder *b, dd_node_list *list, dd_op_id op, int site, const char *fmt, ...)

@@ -40,6 +40,13 @@ static int block_const(dit *d, int block, const char *part)
     return dd_build_const(d->b, name);
 }
 
+static int block_bias(dit *d, int block, const char *part, int weight)
+{
+    char name[72];
+    snprintf(name, sizeof name, "blocks.%d.%s", block, part);
+    return dd_build_bias(d->b, name, weight);
+}
+
 static int add_site(dit *d, int block, dd_site_kind kind)
 {
     dd_model *m = d->b->m;
@@ -76,13 +83,13 @@ static void add_attention(dit *d, int i)
     const dd_config *c = &d->b->m->cfg;
     const int site = add_site(d, i, DD_SITE_ATTENTION);
     const int64_t w = c->hidden_size, e = c->head_dim, row = 6 * w * i;
-    const dd_slice_map qkv = {site, e, 3, {0, w, 2 * w}}, heads = {site, e, 1, {0}};
+    const dd_slice_map qkv = {site, 3 * e, 3}, heads = {site, e, 1};
     add_step_router(d, site, "attn_rate");
 
     dd_node *n = dd_build_node(d->b, body, DD_OP_adaln, site, "blocks.%d.attn.adaln", i);
     n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w;
 
-    int wi = weight(d, i, "attn.qkv", qkv, whole), bi = block_const(d, i, "attn.qkv.bias");
+    int wi = weight(d, i, "attn.qkv", qkv, whole), bi = block_bias(d, i, "attn.qkv.bias", wi);
     n = dd_build_node(d->b, body, DD_OP_gemm, site, "blocks.%d.attn.qkv", i);
     n->src = d->h, n->dst = d->qkv, n->weight = wi, n->bias = bi, n->epilogue = DD_EPI_BIAS;
 
@@ -101,7 +108,7 @@ static void add_mlp(dit *d, int i)
     const dd_config *c = &d->b->m->cfg;
     const int site = add_site(d, i, DD_SITE_MLP);
     const int64_t w = c->hidden_size, row = 6 * w * i + 3 * w;
-    const dd_slice_map groups = {site, c->group_size, 1, {0}};
+    const dd_slice_map groups = {site, c->group_size, 1};
     add_step_router(d, site, "mlp_rate");
     dd_node *n;
     if (c->dynamic) {
@@ -110,6 +117,7 @@ static void add_mlp(dit *d, int i)
         const int w2 = block_const(d, i, "token_selection.mlp_head.2.weight");
         const int b2 = block_const(d, i, "token_selection.mlp_head.2.bias");
         n = dd_build_node(d->b, body, DD_OP_route, site, "blocks.%d.mlp.route", i);
+        dd_build_float32(d->b, w1);
         n->src = d->x, n->weight = w1, n->bias = b1, n->aux[0] = w2, n->aux[1] = b2, n->routed_only = true;
     }
     n = dd_build_node(d->b, body, DD_OP_adaln, site, "blocks.%d.mlp.adaln", i);
@@ -159,6 +167,7 @@ static void add_ends(dit *d, bool first)
         const int wi = dd_build_weight(d->b, "x_embedder.proj.weight", whole, whole);
         const int bi = dd_build_const(d->b, "x_embedder.proj.bias"), pos = dd_build_const(d->b, "pos_embed");
         n = dd_build_node(d->b, &m->body, DD_OP_patch_embed, -1, "embed");
+        dd_build_float32(d->b, wi);
         n->src = d->latents, n->dst = d->x, n->weight = wi, n->bias = bi, n->aux[0] = pos;
         return;
     }
@@ -181,12 +190,12 @@ static void add_buffers(dit *d)
     d->latents = dd_build_buffer(d->b, "latents", DD_EXT_IMAGE, c->latent_count, DD_F32, true);
     d->out = dd_build_buffer(d->b, "out", DD_EXT_ROW, c->latent_count / c->in_channels * c->out_channels, DD_F32, true);
     d->x = dd_build_buffer(d->b, "x", DD_EXT_TOKEN, w, DD_F32, false);
-    d->h = dd_build_buffer(d->b, "h", DD_EXT_TOKEN, w, DD_F32, false);
-    d->qkv = dd_build_buffer(d->b, "qkv", DD_EXT_TOKEN, 3 * w, DD_F32, false);
-    d->att = dd_build_buffer(d->b, "att", DD_EXT_TOKEN, w, DD_F32, false);
-    d->hid = dd_build_buffer(d->b, "hid", DD_EXT_TOKEN, c->mlp_hidden, DD_F32, false);
+    d->h = dd_build_operand(d->b, "h", DD_EXT_TOKEN, w, false);
+    d->qkv = dd_build_rows(d->b, "qkv", DD_EXT_TOKEN, 3 * w, 3 * (int64_t)c->head_dim);
+    d->att = dd_build_operand(d->b, "att", DD_EXT_TOKEN, w, false);
+    d->hid = dd_build_operand(d->b, "hid", DD_EXT_TOKEN, c->mlp_hidden, false);
     d->fin = dd_build_buffer(d->b, "fin", DD_EXT_TOKEN, pp * c->out_channels, DD_F32, false);
-    d->c = dd_build_buffer(d->b, "c", DD_EXT_COND, w, DD_F32, true);
+    d->c = dd_build_operand(d->b, "c", DD_EXT_COND, w, true);
     d->cond = dd_build_buffer(d->b, "cond", DD_EXT_COND, m->cond_width, DD_F32, true);
     m->buf_route_idx = dd_build_buffer(d->b, "route_idx", DD_EXT_TOKEN, 1, DD_I32, false);
     m->buf_route_count = dd_build_buffer(d->b, "route_count", DD_EXT_ONCE, 1, DD_I32, false);

@@ -44,26 +44,35 @@ typedef enum dd_extent {
     DD_EXT_ONCE
 } dd_extent;
 
+/* What decides the format of a buffer of activations when a run is not in float32. */
+typedef enum dd_role {
+    DD_ROLE_PLAIN, /* always its dtype */
+    DD_ROLE_INPUT, /* input of GEMMs: in the backend's dd_format */
+    DD_ROLE_ROWS,  /* input of attention: row-major */
+} dd_role;
+
 typedef struct dd_buffer {
     const char *name;
     dd_extent extent;
     int64_t width; /* elements per unit of extent */
     dd_dtype dtype;
     bool persistent; /* lives across ops and steps: never shares memory */
+    dd_role role;
+    int64_t unit; /* ROWS: the width is whole units of this many, which formats of bf16 may space out */
 } dd_buffer;
 
-/* Which rows (or columns) of a weight belong to unit u of a site: offset[j] + u*unit_size .. + unit_size,
- * for each j. */
+/* Which rows (or columns) of a packed weight belong to unit u of a site: u*unit_size .. + unit_size. In the file the
+ * rows of a unit may lie in `parts` places (dd_weight_desc). */
 typedef struct dd_slice_map {
     int site; /* -1: the axis is never sliced */
     int64_t unit_size;
-    int n_offsets;
-    int64_t offset[3];
+    int64_t parts; /* 0 or 1: one */
 } dd_slice_map;
 
 typedef struct dd_weight {
     dd_weight_desc desc; /* name, data, dtype, n, k, n_unit; data lies in the mapped file */
     dd_slice_map n_map, k_map;
+    bool operand; /* in the precision of the run; else float32, like routers */
 } dd_weight;
 
 /* A float32 vector or table that ops read as it is (bias, position table, embeddings). */

@@ -54,7 +54,7 @@ static void adaln_task(void *arg, int item, int thread)
     for (int64_t i = first; i < last; i++) {
         const int64_t row = dd_row_at(&g->rows, i);
         const float *cond = dd_cond_at(&g->cond, j->step, row / g->s);
-        adaln_row(g->x + row * g->d, g->y + i * g->d, cond + g->shift, cond + g->scale, g->d);
+        adaln_row(g->x + row * g->d, (float *)g->y + i * g->ldy, cond + g->shift, cond + g->scale, g->d);
     }
 }
 

@@ -16,10 +16,11 @@ dd_status dd_cpu_attention_run(const dd_exec *exec, const dd_attention_args *arg
     if (!dd_cpu_exec_ok(exec, dd_cpu_attention_scratch(args->s, args->e))) return DD_ERR_ARG;
     const int64_t width = 3 * (int64_t)args->h * args->e;
     const int32_t *list = dd_slices_at(args->heads, *exec->step);
-    if (!dd_slices_ok(list, width, args->e)) return DD_ERR_ARG;
+    if (!dd_slices_ok(list, width, 3 * (int64_t)args->e)) return DD_ERR_ARG;
+    if (args->qkv_format != DD_FMT_F32 || args->out_format != DD_FMT_F32) return DD_ERR_ARG;
     const int64_t active = dd_slices_width(list, width);
-    if (active % (3 * args->e) != 0 || args->ldq < active || args->ldo < active / 3) return DD_ERR_ARG;
     dd_attention_job j = {.g = args, .scratch = exec->scratch, .heads = active / (3 * args->e), .parts = 1};
+    if (args->ld_head < 3 * args->e || args->ldq < j.heads * args->ld_head || args->ldo < active / 3) return DD_ERR_ARG;
     const int64_t pairs = args->r * j.heads, want = 4 * (int64_t)dd_cpu_threads(exec);
     if (pairs == 0) return DD_OK;
     /* Few heads: share the queries of one too. Each part packs K and V anew, so parts stay long. */

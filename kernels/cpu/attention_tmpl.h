@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Formula: out = softmax(q kT / sqrt(E)) v for every row and active head.
- * Layout: qkv rows [3, a, E], out rows [a, E]; K transposed and V are packed into scratch panels, q is used in place.
+ * Layout: qkv rows [a, 3, E], out rows [a, E]; K transposed and V are packed into scratch panels, q is used in place.
  * Thread mapping: items of (row, head), or of a run of queries of one where heads are few.
  * Budget: scratch K and V of one head (2 x S x E), 8 rows of scores, 8 of output; see attention.h.
  * Preconditions: checked in attention.c.
@@ -108,8 +108,8 @@ static void attention_task(void *arg, int item, int thread)
     const dd_attention_job *j = arg;
     const dd_attention_args *g = j->g;
     const int64_t s = g->s, e = g->e, pair = item / j->parts, n = pair % j->heads, row = pair / j->heads * s;
-    const float *q = g->qkv + row * g->ldq + n * e, *k = q + j->heads * e, *v = k + j->heads * e;
-    head h = {.q = q, .out = g->out + row * g->ldo + n * e, .scratch = j->scratch[thread], .s = s, .e = e};
+    const float *q = (const float *)g->qkv + row * g->ldq + n * g->ld_head, *k = q + e, *v = k + e;
+    head h = {.q = q, .out = (float *)g->out + row * g->ldo + n * e, .scratch = j->scratch[thread], .s = s, .e = e};
     h.area = dd_attention_layout(s, e);
     h.ldq = g->ldq;
     h.ldo = g->ldo;

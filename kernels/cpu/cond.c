@@ -18,7 +18,7 @@ static void cond_row(void *arg, int item, int thread)
     const dd_cond_args *a = j->a;
     const int64_t d = a->d;
     const float *t = a->temb + (j->step + item / a->n_cond) * d, *e = a->emb + a->labels[item % a->n_cond] * d;
-    float *c = a->c + item * d;
+    float *c = (float *)a->c + item * a->ldc;
     for (int64_t i = 0; i < d; i++) {
         const float z = t[i] + e[i];
         c[i] = z / (1.0f + expf(-z));
@@ -31,6 +31,7 @@ dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args)
     if (args->labels == NULL || args->c == NULL || args->slots < 0 || args->n_cond < 0 || args->d <= 0)
         return DD_ERR_ARG;
     if (*exec->step > args->steps) return DD_ERR_ARG;
+    if (args->c_format != DD_FMT_F32 || !dd_format_ok(args->c_format, args->ldc, args->d)) return DD_ERR_ARG;
     for (int64_t l = 0; l < args->n_cond; l++)
         if (args->labels[l] < 0) return DD_ERR_ARG;
     const int64_t left = args->steps - *exec->step;

@@ -13,7 +13,10 @@ dd_status dd_cpu_gemm_run(const dd_exec *exec, const dd_gemm_args *args, dd_task
     j.k_list = dd_slices_at(args->k, j.step);
     if (!dd_slices_ok(j.n_list, w->n, w->unit) || !dd_slices_ok(j.k_list, w->k, DD_CHUNK)) return DD_ERR_ARG;
     const int64_t k = dd_slices_width(j.k_list, w->k);
-    if (args->lda < k || args->ldc < dd_slices_width(j.n_list, w->n)) return DD_ERR_ARG;
+    j.c_unit = args->c_unit ? args->c_unit : w->unit;
+    const int64_t width = dd_result_width(dd_slices_width(j.n_list, w->n), w->unit, j.c_unit);
+    if (args->a_format != DD_FMT_F32 || args->c_format != DD_FMT_F32 || width < 0) return DD_ERR_ARG;
+    if (args->lda < k || args->ldc < width) return DD_ERR_ARG;
     j.k_chunks = (int)(k / DD_CHUNK);
     j.k_tail = (int)(k % DD_CHUNK);
     j.m = dd_row_count(&args->rows, args->m);

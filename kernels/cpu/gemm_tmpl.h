@@ -35,7 +35,10 @@ static void gemm_sums(const dd_gemm_job *j, const gemm_item *it, float *acc)
         const int left = j->k_chunks - first, n = left < GEMM_K_CHUNKS ? left : GEMM_K_CHUNKS;
         const bool last = left <= GEMM_K_CHUNKS;
         const int64_t ldw = it->panel.width, tiles = (it->rows + 7) / 8;
-        tile t = {.a = g->a + it->row * g->lda + first * DD_CHUNK, .lda = g->lda, .w = it->panel.w, .ldw = ldw};
+        tile t = {.a = (const float *)g->a + it->row * g->lda + first * DD_CHUNK,
+                  .lda = g->lda,
+                  .w = it->panel.w,
+                  .ldw = ldw};
         t.chunks = j->k_list ? j->k_list + 1 + first : NULL;
         if (!t.chunks) t.w += first * (DD_CHUNK * ldw);
         t.n_chunks = n;
@@ -71,7 +74,7 @@ DD_INLINE void gemm_store(const dd_gemm_job *j, const gemm_item *it, const float
             row = dd_row_at(&g->rows, row);
             gate = dd_cond_at(&g->gate, j->step, row / g->s) + g->gate_off + it->panel.col;
         }
-        float *c = g->c + row * g->ldc + it->panel.out;
+        float *c = (float *)g->c + row * g->ldc + it->panel.slot * j->c_unit + it->panel.in_unit;
         for (int v = 0; v < valid; v += DD_VL) {
             vf x = vload(acc + v) + vload(bias + v);
             if (epilogue == DD_EPI_GELU) x = vgelu(x);

@@ -17,6 +17,7 @@ static bool desc_ok(const dd_weight_desc *d)
 {
     if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
     if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
+    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0) || d->as != DD_F32) return false;
     if (d->n > INT32_MAX - DD_CHUNK || d->k > INT32_MAX) return false;
     return (uint64_t)pad(d->n) <= (SIZE_MAX / 8 - HEADER) / (uint64_t)d->k;
 }
@@ -66,7 +67,8 @@ static bool pack_panel(float *dst, const dd_panel *p, const dd_weight_desc *d)
     for (int64_t k = 0; k < d->k; k += BLOCK) {
         const int n = d->k - k < BLOCK ? (int)(d->k - k) : BLOCK;
         for (int j = 0; j < p->valid; j++) {
-            const unsigned char *src = (const unsigned char *)d->data + (size_t)((p->col + j) * d->k + k) * bytes;
+            const unsigned char *src = (const unsigned char *)d->data +
+                                       (size_t)(dd_weight_row(d, p->col + j) * d->k + k) * bytes;
             load(block[j], src, d->dtype, n);
             for (int i = 0; i < n; i++) bad |= (uint32_t)!dd_f32_finite(block[j][i]);
         }

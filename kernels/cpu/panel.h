@@ -23,11 +23,12 @@ struct dd_packed {
 };
 
 typedef struct dd_panel {
-    const float *w; /* k = 0 */
-    int64_t col;    /* column of W */
-    int64_t out;    /* compact column of the result */
-    int width;      /* as stored */
-    int valid;      /* columns that exist */
+    const float *w;  /* k = 0 */
+    int64_t col;     /* column of W */
+    int64_t slot;    /* its unit is the slot-th active one, */
+    int64_t in_unit; /* in which it begins at this column */
+    int width;       /* as stored */
+    int valid;       /* columns that exist */
 } dd_panel;
 
 /* Panels that `chunks` chunks of columns are cut into, and where panel i of them begins and how wide it is, in chunks.
@@ -58,7 +59,7 @@ static inline dd_panel dd_panel_active(const struct dd_packed *w, const int32_t 
     int first, width;
     dd_panel_split(w->unit_pad / DD_CHUNK, i % w->unit_panels, &first, &width);
     const int64_t in_unit = (int64_t)first * DD_CHUNK;
-    dd_panel p = {.col = unit * w->unit + in_unit, .out = slot * w->unit + in_unit, .width = width * DD_CHUNK};
+    dd_panel p = {.col = unit * w->unit + in_unit, .slot = slot, .in_unit = in_unit, .width = width * DD_CHUNK};
     p.valid = w->unit - in_unit < p.width ? (int)(w->unit - in_unit) : p.width;
     p.w = w->data + p.col * w->k;
     return p;

@@ -47,6 +47,7 @@ typedef struct dd_gemm_job {
     void **scratch;
     const int32_t *n_list, *k_list;
     int64_t m, blocks; /* rows; blocks of mc rows */
+    int64_t c_unit;    /* columns of the result from one active unit to the next */
     int32_t step;
     int k_chunks, k_tail, panels, mc;
 } dd_gemm_job;

@@ -50,6 +50,20 @@ static inline bool dd_row_list_ok(const dd_row_list *rows, int64_t n, int64_t ma
 
 static inline int64_t dd_row_at(const dd_row_list *rows, int64_t i) { return rows->idx ? rows->idx[i] : i; }
 
+/* A matrix of `width` columns fits its leading dimension. */
+static inline bool dd_format_ok(dd_format format, int64_t ld, int64_t width)
+{
+    return (unsigned)format <= DD_FMT_BF16_BLOCKS && ld >= width &&
+           (format != DD_FMT_BF16_BLOCKS || ld % DD_BLOCK == 0);
+}
+
+/* Columns of the result of a GEMM: units of `unit` columns, `stride` (0: unit) from one to the next; -1: overlapping. */
+static inline int64_t dd_result_width(int64_t active, int64_t unit, int64_t stride)
+{
+    if (stride == 0 || stride == unit) return active;
+    return stride < unit ? -1 : active / unit * stride;
+}
+
 static inline bool dd_cond_table_ok(const dd_cond_table *t)
 {
     return t->table != NULL && t->slot != NULL && t->row_cond != NULL;

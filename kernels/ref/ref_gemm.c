@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * Formula: acc[i,n] = sum over active k of a[i,k] w[n,k]; then + bias, gelu(acc + bias), or c += gate (acc + bias).
- * Layout: a and c row-major, compact along sliced axes; w row-major [n,k]. Threads: the rows, over exec's pool.
+ * Layout: a and c in any format, compact along sliced axes; w row-major [n,k]. Threads: the rows, over exec's pool.
  * Budget: none. Preconditions: slices ascending and of whole units, leading dimensions wide enough, rows ascending.
- * Precision: double from the first product to the one rounding at the store. */
+ * Precision: double from the first product to the rounding at the store. */
 #include <math.h>
 
 #include "kernels/ref/check.h"
 #include "kernels/ref/ref.h"
+#include "kernels/ref/ref_format.h"
 #include "kernels/ref/ref_pack.h"
 
 typedef struct job {
     const dd_gemm_args *a;
     const int32_t *n_list, *k_list;
     int64_t n, k; /* active widths */
+    int64_t c_unit;
     int32_t step;
 } job;
 
@@ -32,19 +34,21 @@ static void gemm_row(void *arg, int item, int thread)
     const job *j = arg;
     const dd_gemm_args *g = j->a;
     const int64_t row = g->epilogue == DD_EPI_RESIDUAL ? dd_row_at(&g->rows, item) : item;
-    const float *a = g->a + item * g->lda;
-    float *c = g->c + row * g->ldc;
     const float *gate = NULL;
     if (g->epilogue == DD_EPI_RESIDUAL) gate = dd_cond_at(&g->gate, j->step, row / g->s) + g->gate_off;
     for (int64_t i = 0; i < j->n; i++) {
         const int64_t n = column(j->n_list, i);
         const float *w = g->w->data + n * g->w->k;
         double acc = 0;
-        for (int64_t k = 0; k < j->k; k++) acc += (double)a[k] * w[column(j->k_list, k)];
+        for (int64_t k = 0; k < j->k; k++)
+            acc += (double)dd_ref_load(g->a, g->a_format, g->lda, item, k) * w[column(j->k_list, k)];
         acc += g->bias ? (double)g->bias[n] : 0;
         if (g->epilogue == DD_EPI_GELU) acc = gelu(acc);
-        c[i] = (float)(gate ? c[i] + gate[n] * acc : acc);
+        const int64_t col = i / g->w->n_unit * j->c_unit + i % g->w->n_unit;
+        if (gate) acc = dd_ref_load(g->c, g->c_format, g->ldc, row, col) + gate[n] * acc;
+        dd_ref_store(g->c, g->c_format, g->ldc, row, col, acc);
     }
+    dd_ref_finish_row(g->c, g->c_format, g->ldc, row, dd_result_width(j->n, g->w->n_unit, j->c_unit));
 }
 
 dd_status dd_ref_gemm(const dd_exec *exec, const dd_gemm_args *args)
@@ -59,7 +63,12 @@ dd_status dd_ref_gemm(const dd_exec *exec, const dd_gemm_args *args)
     if (!dd_slices_ok(j.k_list, args->w->k, DD_CHUNK)) return DD_ERR_ARG;
     j.n = dd_slices_width(j.n_list, args->w->n);
     j.k = dd_slices_width(j.k_list, args->w->k);
-    if (args->lda < j.k || args->ldc < j.n) return DD_ERR_ARG;
+    j.c_unit = args->c_unit ? args->c_unit : args->w->n_unit;
+    const int64_t width = dd_result_width(j.n, args->w->n_unit, j.c_unit);
+    if (width < 0 || !dd_format_ok(args->a_format, args->lda, j.k) || !dd_format_ok(args->c_format, args->ldc, width))
+        return DD_ERR_ARG;
+    if ((args->a_format == DD_FMT_F32) != (args->w->as == DD_F32)) return DD_ERR_ARG;
+    if (args->epilogue == DD_EPI_RESIDUAL && args->c_format != DD_FMT_F32) return DD_ERR_ARG;
     const int64_t m = dd_row_count(&args->rows, args->m);
     if (m < 0) return DD_ERR_ARG;
     if (args->epilogue == DD_EPI_RESIDUAL) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Packing of weights for the reference backend: conversion to float32, nothing else. */
+ * Packing of weights for the reference backend: conversion to float32 or to values of bfloat16, in the order of
+ * dd_weight_row. */
 #include "kernels/ref/ref_pack.h"
 
 #include <string.h>
@@ -14,6 +15,8 @@ static bool desc_ok(const dd_weight_desc *d)
 {
     if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
     if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
+    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
+    if (d->as != DD_F32 && d->as != DD_BF16) return false;
     return d->n <= INT32_MAX && d->k <= INT32_MAX && (uint64_t)d->n <= (SIZE_MAX / 8 - HEADER) / (uint64_t)d->k;
 }
 
@@ -40,12 +43,18 @@ dd_status dd_ref_pack(const dd_weight_desc *desc, void *storage, dd_packed **out
     if (desc->dtype != DD_F32 && desc->dtype != DD_F16 && desc->dtype != DD_BF16) return DD_ERR_UNSUPPORTED;
     float *data = (float *)(void *)((unsigned char *)storage + HEADER);
     const size_t step = dd_dtype_bytes(desc->dtype);
-    for (int64_t i = 0; i < desc->n * desc->k; i++) {
-        data[i] = load((const unsigned char *)desc->data + (size_t)i * step, desc->dtype);
-        if (!dd_f32_finite(data[i])) return DD_ERR_FORMAT;
+    for (int64_t row = 0; row < desc->n; row++) {
+        const int64_t from = dd_weight_row(desc, row) * desc->k;
+        float *to = data + row * desc->k;
+        for (int64_t i = 0; i < desc->k; i++) {
+            to[i] = load((const unsigned char *)desc->data + (size_t)(from + i) * step, desc->dtype);
+            if (desc->as == DD_BF16) to[i] = dd_bf16_to_f32(dd_f32_to_bf16(to[i]));
+            if (!dd_f32_finite(to[i])) return DD_ERR_FORMAT;
+        }
     }
     struct dd_packed *w = storage;
-    *w = (struct dd_packed){.tag = DD_REF_TAG, .n = desc->n, .k = desc->k, .n_unit = desc->n_unit, .data = data};
+    *w = (struct dd_packed){
+        .tag = DD_REF_TAG, .n = desc->n, .k = desc->k, .n_unit = desc->n_unit, .as = desc->as, .data = data};
     *out = w;
     return DD_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The packed weight of the reference backend: plain row-major float32. */
+ * The packed weight of the reference backend: plain row-major float32, units together; rounded to
+ * bfloat16 where that is asked for. */
 #ifndef DD_KERNELS_REF_REF_PACK_H
 #define DD_KERNELS_REF_REF_PACK_H
 
@@ -11,6 +12,7 @@
 
 struct dd_packed {
     uint32_t tag;
+    dd_dtype as;
     int64_t n, k, n_unit;
     const float *data; /* [n,k], behind this header */
 };

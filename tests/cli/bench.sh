@@ -151,7 +151,7 @@ refused 2 '--limit needs' "${small[@]}" --limit 3
 refused 2 '--read and --model' bench --read x.json --model DyDiT-S/2
 refused 2 '--compare prints' "${small[@]}" --compare x.json --json
 refused 2 '--dry-run times nothing' "${small[@]}" --dry-run --svg x.svg
-refused 2 '--precision' "${small[@]}" --precision int3
+refused 2 'precision' "${small[@]}" --precision int3
 refused 2 'quantum' "${small[@]}" --backend quantum
 refused 2 '--out and --svg' "${small[@]}" --out x --svg x
 refused 4 'nowhere' "${small[@]}" --out nowhere/x.json

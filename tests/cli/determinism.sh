@@ -60,6 +60,6 @@ same "--compare-dense does not change the result" a.st b.st
 same "--trajectory-out neither" a.st b.st
 "$DYDIT" "${noisy[@]}" --backend cpu --latents-out a.st
 same "auto is the CPU here" a.st b.st
-"$DYDIT" "${noisy[@]}" --steps ddim12 --latents-out a.st
-"$DYDIT" "${noisy[@]}" --steps ddim12 --backend ref --latents-out b.st
+"$DYDIT" "${noisy[@]}" --steps ddim12 --precision fp32 --latents-out a.st
+"$DYDIT" "${noisy[@]}" --steps ddim12 --precision fp32 --backend ref --latents-out b.st
 check "backends agree" "$LOOK" compare a.st latents b.st latents 0.05

@@ -7,15 +7,15 @@
 for backend in cpu ref; do
     for model in "$D64" "$D128" "$D144"; do
         name="$(basename "$model" .safetensors), $backend"
-        run eval --ckpt "$model" --backend $backend --in "$model" --in-prefix golden. --out o.st --trace --cfg-scale 4
+        run eval --ckpt "$model" --backend $backend --precision fp32 --in "$model" --in-prefix golden. --out o.st --trace --cfg-scale 4
         equal "$name: exit status" 0 "$status"
         check "$name: out" "$LOOK" compare o.st out "$model" golden.out 2e-5
         check "$name: hidden" "$LOOK" compare o.st hidden "$model" golden.hidden 2e-5
         check "$name: cfg_out" "$LOOK" compare o.st cfg_out "$model" golden.cfg_out 1e-4
         for t in heads groups tokens; do check "$name: $t" "$LOOK" compare o.st $t "$model" golden.$t 0; done
-        run eval --ckpt "$model" --backend $backend --in "$model" --in-prefix golden. --out d.st --dense -q
+        run eval --ckpt "$model" --backend $backend --precision fp32 --in "$model" --in-prefix golden. --out d.st --dense -q
         check "$name: dense out" "$LOOK" compare d.st out "$model" golden.static_out 2e-5
-        run eval --ckpt "$model" --backend $backend --in "$model" --in-prefix golden. --out m.st --token-masks "$model" -q
+        run eval --ckpt "$model" --backend $backend --precision fp32 --in "$model" --in-prefix golden. --out m.st --token-masks "$model" -q
         check "$name: with given masks" "$LOOK" compare m.st out o.st out 1e-6
     done
 done

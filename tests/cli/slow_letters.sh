@@ -14,7 +14,7 @@ ratio=$(json "$OUT" mac_ratio) speedup=$(json "$OUT" speedup)
 check "the routers save about half of the MACs ($ratio)" awk -v r="$ratio" 'BEGIN { exit !(r > 1.6 && r < 2.4) }'
 check "skipping saves time ($speedup)" awk -v s="$speedup" 'BEGIN { exit !(s > 1.1) }'
 
-run sample --ckpt "$GLYPHS" -l A-D --steps ddim50 --cfg-scale 2 --latents-in "$GOLDEN/demo_expected.safetensors" \
+run sample --ckpt "$GLYPHS" -l A-D --steps ddim50 --cfg-scale 2 --precision fp32 --latents-in "$GOLDEN/demo_expected.safetensors" \
     --in-prefix golden. --trajectory-out t.st -q
 "$LOOK" raw t.st x 49 1 >last.raw
 check "the trajectory has 50 steps" test -s last.raw

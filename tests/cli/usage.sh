@@ -86,8 +86,8 @@ refused 2 '--cfg-interval' sample --ckpt "$GLYPHS" --cfg-interval=5
 refused 2 'one of' sample --ckpt "$GLYPHS" --seed-mode both
 refused 2 'one of' sample --ckpt "$GLYPHS" --progress fancy
 refused 2 'cfg-channels' sample --ckpt "$GLYPHS" --cfg-channels 2
-for v in bf16 fp16 tf32; do refused 2 'not in this version' sample --ckpt "$GLYPHS" --precision $v; done
-refused 2 'precision' sample --ckpt "$GLYPHS" --precision int3
+for v in fp16 tf32 fp8; do refused 3 "precision $v: backend .* computes in fp32 or bf16" sample --ckpt "$GLYPHS" --precision $v; done
+refused 2 "precision 'int3' is not known: auto, fp32 or bf16" info --precision int3
 refused 2 'threads' sample --ckpt "$GLYPHS" --threads -1
 refused 2 'quantum' sample --ckpt "$GLYPHS" --backend quantum
 refused 2 'euler' sample --ckpt "$GLYPHS" --sampler euler

@@ -108,7 +108,20 @@ dydit_ctx *golden_ctx(const char *backend, int threads)
     dydit_options_init(&o, sizeof o);
     o.backend = backend;
     o.threads = threads;
+    o.precision = "fp32";
     if (dydit_open(&ctx, &o) != DYDIT_OK) fail_msg("%s", dydit_message(ctx));
+    return ctx;
+}
+
+dydit_ctx *golden_ctx_bf16(const char *backend, int threads)
+{
+    dydit_options o;
+    dydit_ctx *ctx = NULL;
+    dydit_options_init(&o, sizeof o);
+    o.backend = backend;
+    o.threads = threads;
+    o.precision = "bf16";
+    if (dydit_open(&ctx, &o) != DYDIT_OK) dydit_close(&ctx);
     return ctx;
 }
 

@@ -30,8 +30,10 @@ size_t golden_differences(const golden *g, const char *want, const golden *other
 const char *golden_scratch(const char *name);
 void golden_clean(void);
 
-/* A context on a backend, a model; failures end the test. */
+/* A context on a backend in fp32, a model; failures end the test. */
 dydit_ctx *golden_ctx(const char *backend, int threads);
+/* In bf16; NULL where the backend has no bf16 here. */
+dydit_ctx *golden_ctx_bf16(const char *backend, int threads);
 dydit_model *golden_model(dydit_ctx *ctx, const char *path);
 
 #endif

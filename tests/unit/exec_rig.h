@@ -81,7 +81,7 @@ static inline rig rig_open(const char *path, const char *backend)
     return r;
 }
 
-static inline void rig_weights(rig *r) { rig_must(r, dd_weights_load(&r->weights, r->model, r->be, &r->err)); }
+static inline void rig_weights(rig *r) { rig_must(r, dd_weights_load(&r->weights, r->model, r->be, DD_F32, &r->err)); }
 
 static inline void rig_close(rig *r)
 {

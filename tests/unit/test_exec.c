@@ -59,11 +59,11 @@ static void dead_nodes_leave(void **state)
 {
     (void)state;
     enum { IN, A, B, C, OUT };
-    static dd_buffer buffers[] = {{"in", DD_EXT_ROW, 8, DD_F32, true},
-                                  {"a", DD_EXT_ROW, 8, DD_F32, false},
-                                  {"b", DD_EXT_ROW, 8, DD_F32, false},
-                                  {"c", DD_EXT_ROW, 8, DD_F32, false},
-                                  {"out", DD_EXT_ROW, 8, DD_F32, true}};
+    static dd_buffer buffers[] = {{"in", DD_EXT_ROW, 8, DD_F32, true, DD_ROLE_PLAIN, 0},
+                                  {"a", DD_EXT_ROW, 8, DD_F32, false, DD_ROLE_PLAIN, 0},
+                                  {"b", DD_EXT_ROW, 8, DD_F32, false, DD_ROLE_PLAIN, 0},
+                                  {"c", DD_EXT_ROW, 8, DD_F32, false, DD_ROLE_PLAIN, 0},
+                                  {"out", DD_EXT_ROW, 8, DD_F32, true, DD_ROLE_PLAIN, 0}};
     dd_node nodes[] = {{.src = IN, .dst = A},
                        {.src = IN, .dst = B},
                        {.src = B, .dst = C},
@@ -295,7 +295,7 @@ static void sizes_of_buffers(void **state)
     assert_int_equal(dd_cond_slots(&r.spec), 5);
     wide.cond_width *= 1000;
     assert_int_equal(dd_cond_slots(&r.spec), 1);
-    dd_buffer huge = {"huge", DD_EXT_TOKEN, INT64_MAX / 2, DD_F32, true};
+    dd_buffer huge = {"huge", DD_EXT_TOKEN, INT64_MAX / 2, DD_F32, true, DD_ROLE_PLAIN, 0};
     wide.buffers = &huge;
     rig_refused(&r, dd_buffer_bytes(&r.spec, 0, &bytes, &r.err), DD_ERR_ARG,
                 "a batch of 1000 images overflows the size of buffer huge");
@@ -309,11 +309,7 @@ static int chunks_of(const dd_slice_map *map, int units, uint64_t mask, int64_t 
 {
     int n = 0;
     for (int64_t c = 0; c < extent / DD_CHUNK; c++)
-        for (int j = 0; j < map->n_offsets; j++) {
-            const int64_t from = c * DD_CHUNK - map->offset[j];
-            if (from < 0 || from >= units * map->unit_size) continue;
-            if (mask >> (from / map->unit_size) & 1) out[n++] = (int32_t)c;
-        }
+        if (c * DD_CHUNK < units * map->unit_size && mask >> (c * DD_CHUNK / map->unit_size) & 1) out[n++] = (int32_t)c;
     return n;
 }
 

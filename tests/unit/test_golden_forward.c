@@ -79,7 +79,7 @@ static void forward_ref(void **state)
 /* The cpu backend with the best instruction set, then with each one forced that this machine has. */
 static void forward_cpu(void **state)
 {
-    static const char *const isa[] = {"portable", "avx2", "avx512"};
+    static const char *const isa[] = {"portable", "avx2", "avx512", "avx512bf16", "amx"};
     (void)state;
     forward_on("cpu");
     for (size_t i = 0; i < sizeof isa / sizeof isa[0]; i++) {

@@ -16,7 +16,7 @@ static void cond_op(void **state)
         want = buf_open(4 * L * D);
     const int32_t labels[L] = {3, 0, 2};
     for (int step = 0; step < STEPS; step++) {
-        dd_cond_args a = {temb.p, emb.p, labels, want.p, 4, STEPS, L, D};
+        dd_cond_args a = {temb.p, emb.p, labels, want.p, DD_FMT_F32, D, 4, STEPS, L, D};
         buf_poison(&want);
         for (int t = 0; t < 4; t++) runners[t].step = step;
         assert_int_equal(dd_ref_cond(&runners[0].exec, &a), DD_OK);
@@ -185,7 +185,7 @@ static void exp_of_attention(void **state)
             qkv[1][E] = x;     /* k of token 1 */
             qkv[1][2 * E] = 1; /* v of token 1 */
             const dd_attention_args a = {
-                .qkv = qkv[0], .out = out[0], .ldq = 3 * E, .ldo = E, .r = 1, .s = 2, .h = 1, .e = E};
+                .qkv = qkv[0], .out = out[0], .ldq = 3 * E, .ldo = E, .ld_head = 3 * E, .r = 1, .s = 2, .h = 1, .e = E};
             assert_int_equal(dd_cpu_ops(isa)->attention(&runners[0].exec, &a), DD_OK);
             const double e = exp((double)x), want = e / (1 + e);
             assert_near(want, out[0][0], 7 * EPS * want + 0x1p-126, dd_cpu_isa_name(isa),
@@ -243,7 +243,7 @@ static void scratch_is_enough(void **state)
         for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
             const dd_ops *ops = dd_cpu_ops(isa);
             const dd_attention_args at = {
-                .qkv = x.p, .out = o.p, .ldq = 3 * e, .ldo = e, .r = 1, .s = s, .h = 1, .e = e};
+                .qkv = x.p, .out = o.p, .ldq = 3 * e, .ldo = e, .ld_head = 3 * e, .r = 1, .s = s, .h = 1, .e = e};
             const dd_gemm_args g = {.a = x.p, .w = w.cpu, .c = y.p, .lda = e, .ldc = 60, .m = 600};
             const dd_route_args ro = {.x = x.p,
                                       .w1 = w.cpu,

@@ -21,6 +21,7 @@ static void adaln_case(int r, int s, int d, pattern how, int rows, uint64_t seed
     buf_keep(&t);
     dd_adaln_args a = {.x = x.p,
                        .y = want.p,
+                       .ldy = d,
                        .cond = {t.p, 3 * width, width, slot, row_cond},
                        .shift = 2,
                        .scale = d + 3,

@@ -49,7 +49,7 @@ static void types_and_pieces(void **state)
             memcpy(raw + 1 + 2 * i, &h, 2);
             want[i] = type == DD_F16 ? dd_f16_to_f32(h) : dd_bf16_to_f32(h);
         }
-        const dd_weight_desc d = {"w", raw + 1, (dd_dtype)type, N, K, 40};
+        const dd_weight_desc d = {.name = "w", .data = raw + 1, .dtype = (dd_dtype)type, .n = N, .k = K, .n_unit = 40};
         const size_t bytes = dd_cpu_packed_bytes(&d), ref_bytes = dd_ref_packed_bytes(&d);
         void *whole = aligned_alloc(64, (bytes + 63) / 64 * 64), *pieces = aligned_alloc(64, (bytes + 63) / 64 * 64);
         void *ref = aligned_alloc(64, (ref_bytes + 63) / 64 * 64);
@@ -74,7 +74,7 @@ static void refused_weights(void **state)
     float data[16 * 3] = {0};
     _Alignas(64) unsigned char storage[64 + 16 * 3 * 4];
     dd_packed *w = NULL;
-    const dd_weight_desc good = {"w", data, DD_F32, 16, 3, 8};
+    const dd_weight_desc good = {.name = "w", .data = data, .dtype = DD_F32, .n = 16, .k = 3, .n_unit = 8};
     dd_weight_desc d = good;
     static const uint32_t bad[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001};
     for (int i = 0; i < 48; i++) {
@@ -164,7 +164,8 @@ static void refused_arguments(void **state)
         refused_by(dd_cpu_ops(isa)->gemm, w.cpu, w.ref);
         const size_t bytes = one->exec.scratch_bytes;
         float qkv[3 * 8 * 9] = {0}, out[8 * 9];
-        dd_attention_args a = {.qkv = qkv, .out = out, .ldq = 24, .ldo = 8, .r = 1, .s = 9, .h = 1, .e = 8};
+        dd_attention_args a = {
+            .qkv = qkv, .out = out, .ldq = 24, .ldo = 8, .ld_head = 24, .r = 1, .s = 9, .h = 1, .e = 8};
         assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_OK);
         one->exec.scratch_bytes = 100;
         assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &a), DD_ERR_ARG);
@@ -200,11 +201,12 @@ static void nan_spoils_its_row(void **state)
             for (int i = 0; i < M * N; i++) assert_int_equal(dd_f32_finite(c.p[i]), i / N != 1);
         }
         const dd_adaln_args l = {
-            .x = a.p, .y = y.p, .cond = {t.p, 0, 0, zero, zero}, .scale = K, .r = 1, .s = M, .d = K};
+            .x = a.p, .y = y.p, .ldy = K, .cond = {t.p, 0, 0, zero, zero}, .scale = K, .r = 1, .s = M, .d = K};
         assert_int_equal(ops->adaln(&one->exec, &l), DD_OK);
         for (int i = 0; i < M * K; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / K != 1);
         /* query of token 1 only: a NaN there (q is the first third) spoils its result and no other */
-        const dd_attention_args at = {.qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .r = 1, .s = M, .h = 1, .e = 8};
+        const dd_attention_args at = {
+            .qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .ld_head = 24, .r = 1, .s = M, .h = 1, .e = 8};
         assert_int_equal(ops->attention(&one->exec, &at), DD_OK);
         for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / 8 != 1);
         const dd_route_args ro = {.x = a.p,
@@ -225,7 +227,8 @@ static void nan_spoils_its_row(void **state)
     a.p[K + 5] = 0;
     a.p[K + 20] = NAN; /* in v: every query of the head reads it */
     for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
-        const dd_attention_args at = {.qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .r = 1, .s = M, .h = 1, .e = 8};
+        const dd_attention_args at = {
+            .qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .ld_head = 24, .r = 1, .s = M, .h = 1, .e = 8};
         assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &at), DD_OK);
         for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i % 8 != 4);
     }

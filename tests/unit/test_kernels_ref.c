@@ -76,8 +76,15 @@ static void adaln_by_hand(void **state)
     const float x[] = {-1, 1, 3, 5, 8, 8, 8, 8}, table[] = {9, 1, 2, 3, 4, 0, 1, -1, 0.5f};
     const int32_t slot = 0, row_cond[] = {0, 0}, idx[] = {1}, count = 1;
     float y[8];
-    dd_adaln_args a = {
-        .x = x, .y = y, .cond = {table, 0, 0, &slot, row_cond}, .shift = 1, .scale = 5, .r = 2, .s = 1, .d = 4};
+    dd_adaln_args a = {.x = x,
+                       .y = y,
+                       .ldy = 4,
+                       .cond = {table, 0, 0, &slot, row_cond},
+                       .shift = 1,
+                       .scale = 5,
+                       .r = 2,
+                       .s = 1,
+                       .d = 4};
     assert_int_equal(dd_ref_ops.adaln(&one->exec, &a), DD_OK);
     const double rstd = 1 / sqrt(5 + 1e-6);
     for (int i = 0; i < 4; i++) {
@@ -97,16 +104,16 @@ static void attention_by_hand(void **state)
     enum { E = 8, H = 2 };
     float qkv[2][3 * H * E] = {{0}}, out[2][H * E];
     /* head 1: query 4 e0, keys 0 and ln 3 / 4 * sqrt(8) e0: weights 1/4 and 3/4; head 0: equal weights */
-    qkv[0][E] = qkv[1][E] = 4;
-    qkv[1][(H + 1) * E] = (float)(log(3) / 4 * sqrt(8));
+    qkv[0][3 * E] = qkv[1][3 * E] = 4;
+    qkv[1][4 * E] = (float)(log(3) / 4 * sqrt(8));
     for (int i = 0; i < E; i++) {
-        qkv[0][2 * H * E + i] = (float)i;
-        qkv[1][2 * H * E + i] = 10;
-        qkv[0][(2 * H + 1) * E + i] = 4;
-        qkv[1][(2 * H + 1) * E + i] = (float)(8 * i);
+        qkv[0][2 * E + i] = (float)i;
+        qkv[1][2 * E + i] = 10;
+        qkv[0][5 * E + i] = 4;
+        qkv[1][5 * E + i] = (float)(8 * i);
     }
     dd_attention_args a = {
-        .qkv = qkv[0], .out = out[0], .ldq = 3 * H * E, .ldo = H * E, .r = 1, .s = 2, .h = H, .e = E};
+        .qkv = qkv[0], .out = out[0], .ldq = 3 * H * E, .ldo = H * E, .ld_head = 3 * E, .r = 1, .s = 2, .h = H, .e = E};
     assert_int_equal(dd_ref_ops.attention(&one->exec, &a), DD_OK);
     for (int t = 0; t < 2; t++)
         for (int i = 0; i < E; i++) {
@@ -191,7 +198,7 @@ static void conditions_and_guidance(void **state)
     const float temb[] = {1, 2, 3, 4}, emb[] = {0, 0, -1, -2, 5, 6};
     const int32_t labels[] = {2, 1};
     float c[8] = {0}, out[] = {1, 2, 3, 4, 11, 12, 13, 14};
-    const dd_cond_args a = {temb, emb, labels, c, 2, 2, 2, 2};
+    const dd_cond_args a = {temb, emb, labels, c, DD_FMT_F32, 2, 2, 2, 2, 2};
     one->step = 1; /* one step is left */
     c[4] = -9;
     assert_int_equal(dd_ref_ops.cond(&one->exec, &a), DD_OK);

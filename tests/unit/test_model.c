@@ -168,16 +168,19 @@ static void slices_of_weights(void **state)
         const dd_weight *w = &m->weights[i];
         assert_int_equal(w->desc.dtype, DD_BF16);
         if (strcmp(w->desc.name, "blocks.1.attn.qkv.weight") == 0) {
-            assert_true(w->n_map.site == 2 && w->k_map.site == -1 && w->n_map.n_offsets == 3);
-            assert_true(w->desc.n == 48 && w->desc.k == 16 && w->desc.n_unit == 8);
-            for (int j = 0; j < 3; j++) assert_int_equal(w->n_map.offset[j], 16 * j);
+            assert_true(w->n_map.site == 2 && w->k_map.site == -1 && w->operand);
+            assert_true(w->desc.n == 48 && w->desc.k == 16 && w->desc.n_unit == 24 && w->desc.parts == 3);
+            /* packed: q, k, v of head 0, then of head 1; in the file: all q, all k, all v */
+            for (int row = 0; row < 48; row++)
+                assert_int_equal(dd_weight_row(&w->desc, row), row % 24 / 8 * 16 + row / 24 * 8 + row % 8);
             seen++;
         } else if (strcmp(w->desc.name, "blocks.1.mlp.fc2.weight") == 0) {
-            assert_true(w->n_map.site == -1 && w->k_map.site == 3 && w->k_map.n_offsets == 1);
+            assert_true(w->n_map.site == -1 && w->k_map.site == 3 && w->desc.parts <= 1);
             assert_true(w->desc.n == 16 && w->desc.k == 32 && w->desc.n_unit == 16 && w->k_map.unit_size == 16);
             seen++;
         } else if (strcmp(w->desc.name, "x_embedder.proj.weight") == 0) {
             assert_true(w->n_map.site == -1 && w->k_map.site == -1 && w->desc.n == 16 && w->desc.k == 16);
+            assert_false(w->operand);
             seen++;
         }
     }

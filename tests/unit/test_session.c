@@ -268,7 +268,7 @@ static void footprint_is_what_is_allocated(void **state)
         dd_footprint f;
         tally_begin(r.be);
         rig_weights(&r);
-        assert_int_equal(tally.bytes, dd_weights_bytes(r.model, r.be));
+        assert_int_equal(tally.bytes, dd_weights_bytes(r.model, r.be, DD_F32));
         assert_int_equal(r.weights->bytes, tally.bytes);
         rig_plan(&r, i & 4 ? "40" : "4", i & 8 ? 100 : -1, i & 8 ? 500 : -1, !(i & 4));
         if (i & 4) want_all(&r);
@@ -383,7 +383,7 @@ static dd_status whole_run(rig *r, const dd_plan *dense)
     job.spec.coefs = r->coefs;
     job.spec.want_hits = true;
     job.spec.max_images = 2;
-    dd_status st = dd_weights_load(&r->weights, r->model, r->be, &r->err);
+    dd_status st = dd_weights_load(&r->weights, r->model, r->be, DD_F32, &r->err);
     job.weights = r->weights;
     if (st == DD_OK) st = dd_sampler_run(&job, &out, &r->err);
     else assert_null(r->weights);
@@ -402,7 +402,7 @@ static dd_status whole_evaluation(rig *r)
     float *x = rig_noise(4, 3 * latents_of(r));
     dd_eval_job job = {.model = r->model, .be = r->be, .n = 3, .x = x, .t = t, .y = y, .trace = true, .guided = true};
     job.cfg_scale = 2, job.cfg_channels = 3, job.forced = forced, job.cancel = &cancel;
-    dd_status st = dd_weights_load(&r->weights, r->model, r->be, &r->err);
+    dd_status st = dd_weights_load(&r->weights, r->model, r->be, DD_F32, &r->err);
     job.weights = r->weights;
     if (st == DD_OK) st = dd_evaluate(&job, &out, &r->err);
     dd_eval_out_fini(&out);
