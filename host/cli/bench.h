@@ -20,7 +20,7 @@ typedef struct bench_args {
     const char *modes;
     cli_list ratios, batches;
     double tokens;
-    const char *steps, *sampler, *precision;
+    const char *steps, *sampler;
     double cfg_scale;
     uint64_t seed;
     int warmup, repeat;

@@ -46,7 +46,6 @@ static const cli_option options[] = {
     ROW(TEXT, "read", 0, read, "FILE", 0, 0, 0, "report on this --json file; nothing is timed"),
     CLI_HEADING("machine and talk"),
     CLI_MACHINE_ROWS(bench_args),
-    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "as in dydit sample"),
     ROW(FLAG, "dry-run", 0, dry_run, 0, 0, 0, 0, "print cases, work and memory, then stop"),
     CLI_TALK_ROWS(bench_args),
 };
@@ -97,9 +96,6 @@ static int check_pairs(const bench_job *job)
     if (a->common.ckpt && cli_given(&job->args, "tokens")) {
         return cli_fail(CLI_USAGE,
                         "--tokens and --ckpt exclude each other: routers of a checkpoint are left as they are");
-    }
-    if (strcmp(a->precision, "auto") != 0 && strcmp(a->precision, "fp32") != 0) {
-        return cli_fail(CLI_USAGE, "--precision: '%s' is not one of auto, fp32", a->precision);
     }
     return check_read(job);
 }

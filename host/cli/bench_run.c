@@ -69,10 +69,13 @@ static int warm_up(timing *t)
 static int time_pair(timing *t, int i)
 {
     dydit_stats dense = {0};
+    json_t *report = NULL;
     int rc = CLI_OK;
     if (t->paired && i % 2 == 0) rc = run_once(t, &t->dense, &dense, NULL);
-    if (rc == CLI_OK) rc = run_once(t, &t->run, &t->stats, NULL);
+    if (rc == CLI_OK) rc = run_once(t, &t->run, &t->stats, i == 0 ? &report : NULL);
     if (rc == CLI_OK && t->paired && i % 2 == 1) rc = run_once(t, &t->dense, &dense, NULL);
+    if (report) t->settings = json_incref(json_object_get(report, "settings"));
+    json_decref(report);
     t->seconds[i] = t->stats.seconds;
     t->dense_seconds[i] = dense.seconds;
     return rc;
@@ -97,23 +100,23 @@ static int repeat(timing *t)
     return rc;
 }
 
-/* A run of its own, since waiting for every op takes time. */
-static int profile(timing *t)
+static int profile_one(timing *t, dydit_sample_options *o, json_t **ops)
 {
     json_t *report = NULL;
     dydit_stats s;
-    t->run.profile = t->dense.profile = t->job->a.profile;
-    int rc = run_once(t, &t->run, &s, &report); /* not profiled: one more run, for its settings */
-    if (rc != CLI_OK) return rc;
-    t->settings = json_incref(json_object_get(report, "settings"));
-    t->ops = json_incref(json_object_get(report, "profile"));
+    o->profile = 1;
+    const int rc = run_once(t, o, &s, &report);
+    if (rc == CLI_OK) *ops = json_incref(json_object_get(report, "profile"));
     json_decref(report);
-    if (!t->paired || !t->job->a.profile) return CLI_OK;
-    rc = run_once(t, &t->dense, &s, &report);
-    if (rc != CLI_OK) return rc;
-    t->dense_ops = json_incref(json_object_get(report, "profile"));
-    json_decref(report);
-    return CLI_OK;
+    return rc;
+}
+
+/* Runs of their own, since waiting for every op takes time. */
+static int profile(timing *t)
+{
+    if (!t->job->a.profile) return CLI_OK;
+    const int rc = profile_one(t, &t->run, &t->ops);
+    return rc == CLI_OK && t->paired ? profile_one(t, &t->dense, &t->dense_ops) : rc;
 }
 
 /* ---- the case as JSON ----------------------------------------------------------------------------------------- */

@@ -31,10 +31,10 @@ static int gcd(int a, int b) { return b ? gcd(b, a % b) : a; }
 static uint64_t pick_units(int site, int n, int units)
 {
     uint64_t mask = 1;
-    const int others = units - 1;
+    const int others = units - 1, first = (int)(rounding(site) * others);
     int stride = 7;
     while (others > 1 && gcd(stride, others) != 1) stride++;
-    for (int k = 0; k < n - 1; k++) mask |= (uint64_t)1 << (1 + (5 * site + k * stride) % others);
+    for (int k = 0; k < n - 1; k++) mask |= (uint64_t)1 << (1 + (first + k * stride) % others);
     return mask;
 }
 

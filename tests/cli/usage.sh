@@ -5,7 +5,7 @@
 . tests/cli/lib.bash
 
 # ---- help and version ----
-for args in help --help -h 'help sample' 'sample --help' 'sample -h' 'plan --help' 'inspect --help' 'eval --help' 'info --help' \
+for args in help --help -h 'help sample' 'sample --help' 'sample -h' 'plan --help' 'inspect --help' 'eval --help' 'bench --help' 'info --help' \
     'sample --steps 3 --help'; do
     # shellcheck disable=SC2086 # words
     accepted $args
@@ -17,7 +17,7 @@ cp "$OUT" "$TMP/version"
 accepted --version
 same "--version and version agree" "$TMP/version" "$OUT"
 run help
-for command in sample plan inspect eval info; do check "help names $command" grep -q "^  $command " "$OUT"; done
+for command in sample plan inspect eval bench info; do check "help names $command" grep -q "^  $command " "$OUT"; done
 run sample --help
 for flag in --ckpt --num-sampling-steps --cfg-scale --global-seed --per-proc-batch-size --num-fid-samples --class-labels \
     --compare-dense --dry-run --preview-interval; do
@@ -25,6 +25,9 @@ for flag in --ckpt --num-sampling-steps --cfg-scale --global-seed --per-proc-bat
 done
 check "help names defaults" grep -q 'default 250' "$OUT"
 equal "help fits into 120 columns" '' "$(awk 'length > 120' "$OUT")"
+run bench --help
+for flag in --ratio --tokens --vs-dense --compare --svg 'exit code 5'; do check "help of bench names $flag" grep -q -i -e "$flag" "$OUT"; done
+equal "help of bench fits into 120 columns" '' "$(awk 'length > 120' "$OUT")"
 
 # ---- commands ----
 refused 2 'no command'
