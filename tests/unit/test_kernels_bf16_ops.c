@@ -261,12 +261,69 @@ static void adaln_and_cond_round(void **state)
         }
 }
 
+/* ---- NaN ---- */
+
+/* A NaN in row 1 spoils row 1 everywhere and nothing else; one in v the column of its head. */
+static void nan_spoils_its_row(void **state)
+{
+    (void)state;
+    bf16_or_skip();
+    enum { M = 10, N = 56, K = 24 };
+    rnd r = rnd_open(9);
+    weight_bf16 w = weight_bf16_pack(buf_random(&r, N * K, NORMAL), N, K, N);
+    mat a = mat_random(&r, DD_FMT_BF16_BLOCKS, M, K, 0, NORMAL), q = mat_random(&r, DD_FMT_BF16, M, K, 0, NORMAL);
+    mat c = mat_open(DD_FMT_BF16_BLOCKS, M, N, 0), o = mat_open(DD_FMT_BF16_BLOCKS, M, 8, 0);
+    mat_set(&a, 1, 5, NAN);
+    FOR_BF16_PATHS(isa)
+    {
+        const dd_ops *ops = dd_cpu_ops(isa);
+        for (int e = DD_EPI_BIAS; e <= DD_EPI_GELU; e++) {
+            const dd_gemm_args g = {.a = a.b.p,
+                                    .w = w.cpu,
+                                    .c = c.b.p,
+                                    .a_format = a.format,
+                                    .c_format = c.format,
+                                    .lda = a.ld,
+                                    .ldc = c.ld,
+                                    .m = M,
+                                    .epilogue = (dd_epilogue)e};
+            assert_int_equal(ops->gemm(&runners[0].exec, &g), DD_OK);
+            for (int i = 0; i < M * N; i++) assert_int_equal(dd_f32_finite(mat_at(&c, i / N, i % N)), i / N != 1);
+        }
+        const dd_attention_args at = {.qkv = q.b.p,
+                                      .out = o.b.p,
+                                      .qkv_format = q.format,
+                                      .out_format = o.format,
+                                      .ldq = q.ld,
+                                      .ldo = o.ld,
+                                      .ld_head = K,
+                                      .r = 1,
+                                      .s = M,
+                                      .h = 1,
+                                      .e = 8};
+        const float q_old = mat_at(&q, 1, 5), v_old = mat_at(&q, 1, 20);
+        mat_set(&q, 1, 5, NAN);
+        assert_int_equal(ops->attention(&runners[0].exec, &at), DD_OK);
+        for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(mat_at(&o, i / 8, i % 8)), i / 8 != 1);
+        mat_set(&q, 1, 5, q_old);
+        mat_set(&q, 1, 20, NAN);
+        assert_int_equal(ops->attention(&runners[0].exec, &at), DD_OK);
+        for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(mat_at(&o, i / 8, i % 8)), i % 8 != 4);
+        mat_set(&q, 1, 20, v_old);
+    }
+    weight_bf16_close(&w);
+    mat_close(&a);
+    mat_close(&q);
+    mat_close(&c);
+    mat_close(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_follow_the_manual), cmocka_unit_test(rounding_follows_the_manual),
         cmocka_unit_test(packed_layout),          cmocka_unit_test(refused),
-        cmocka_unit_test(adaln_and_cond_round),
+        cmocka_unit_test(adaln_and_cond_round),   cmocka_unit_test(nan_spoils_its_row),
     };
     return cmocka_run_group_tests(tests, open_runners, close_runners);
 }
