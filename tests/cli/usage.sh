@@ -93,7 +93,7 @@ for isa in portable avx2 avx512 avx512bf16 amx; do
     case ", $isas," in
     *", $isa,"* | *", $isa (emulated),"*)
         DYDIT_ISA=$isa accepted info
-        check "$isa is used when asked for" grep -q "^in use  *cpu: $isa[, ]" "$OUT"
+        check "$isa is used when asked for" grep -q "^in use  *cpu: ${isa}[, ]" "$OUT"
         ;;
     *) DYDIT_ISA=$isa refused 3 "DYDIT_ISA=$isa: not on this CPU or not in this build; there are portable" info ;;
     esac

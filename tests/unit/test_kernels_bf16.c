@@ -310,7 +310,10 @@ static void sliced_equals_masked(void **state)
     (void)state;
     const dd_cpu_isa isa = DD_ISA_AVX512BF16;
     enum { M = 70, N = 104, K = 1152 + 72 };
-    if (!bf16_path(isa)) skip();
+    if (!bf16_path(isa)) {
+        print_message("this CPU has no AVX512-BF16\n");
+        skip();
+    }
     for (int how = SLICE_NONE; how <= SLICE_ALL; how++) {
         const gemm_case c = {.m = M, .n = N, .k = K, .unit = N, .by_k = (slicing)how, .rows = -1, .how = NORMAL};
         gemm_data d;
