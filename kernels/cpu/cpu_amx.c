@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Ops for AMX-BF16; for now those of AVX512-BF16. Built with the flags of that instruction set. */
-#if !defined(__AVX512BF16__) && !defined(DD_SOFT_ISA)
+ * Ops for AMX-BF16: tiles of 16 x 32 bf16, and vectors of 16 floats. Built with the flags of that instruction set. */
+#if !(defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)) && !defined(DD_SOFT_ISA)
 #error "cpu_amx.c needs the compiler flags of amx"
 #endif
 #define DD_VL 16
 #define DD_TABLE dd_cpu_ops_amx
 #include "kernels/cpu/adaln_bf16_tmpl.h"
-
-static dd_status gemm_bf16(const dd_exec *exec, const dd_gemm_args *args)
-{
-    (void)exec, (void)args;
-    return DD_ERR_UNSUPPORTED;
-}
-
-static dd_status attention_bf16(const dd_exec *exec, const dd_attention_args *args)
-{
-    (void)exec, (void)args;
-    return DD_ERR_UNSUPPORTED;
-}
+#include "kernels/cpu/amx_attention_tmpl.h"
+#include "kernels/cpu/amx_gemm_tmpl.h"
 
 #include "kernels/cpu/table_bf16_tmpl.h"
