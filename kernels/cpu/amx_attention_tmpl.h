@@ -129,7 +129,7 @@ DD_INLINE void attention_scores(const attention_head *h, const unsigned char *q,
 /* Scores of query r to its weights 2^(scale (s - max)); returns the reciprocal of their sum. */
 DD_INLINE float attention_weights(const attention_head *h, int r, float scale, const int64_t steps)
 {
-    const float *score = (const float *)(void *)(h->scratch + h->area.score) + r / 16 * (steps * 512) + r % 16 * 16;
+    const float *score = (const float *)(void *)(h->scratch + h->area.score) + (r >> 4) * (steps * 512) + (r & 15) * 16;
     unsigned char *p = h->scratch + h->area.p + r * 64;
     const int64_t left = h->s - (steps - 1) * 32; /* keys of the last step */
     const __mmask16 low = lanes(left), high = lanes(left - 16);
@@ -190,7 +190,8 @@ DD_INLINE void attention_products(const attention_head *h)
 /* Row r of the results times inv to columns col .. col+E of a row of c. c: its elements 0 .. 31; blocks follow. */
 DD_INLINE void attention_store(const attention_head *h, int r, float inv, uint16_t *c, int64_t col)
 {
-    const float *o = (const float *)(void *)(h->scratch + h->area.out) + r / 16 * (h->area.e_tiles * 256) + r % 16 * 16;
+    const float *o = (const float *)(void *)(h->scratch + h->area.out) + (r >> 4) * (h->area.e_tiles * 256) +
+                     (r & 15) * 16;
     const int64_t off = col % DD_BLOCK;
     c += col / DD_BLOCK * (DD_BLOCK * DD_BLOCK);
     for (int64_t x = 0; x < h->e; x += DD_BLOCK, c += DD_BLOCK * DD_BLOCK, o += 512) {

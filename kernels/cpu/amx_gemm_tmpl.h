@@ -79,7 +79,7 @@ DD_INLINE void gemm_row(const dd_amx_gemm_job *j, gemm_pending *e, const float *
                         const bool bf16)
 {
     const int r = e->row++;
-    const float *s = sum + r / 16 * 512 + r % 16 * 16;
+    const float *s = sum + (r >> 4) * 512 + (r & 15) * 16;
     const __mmask16 low = (__mmask16)e->valid, high = (__mmask16)(e->valid >> 16);
     vf x = _mm512_load_ps(s), y = _mm512_load_ps(s + 256);
     if (e->bias) {

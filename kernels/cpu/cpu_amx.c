@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Ops for AMX-BF16: tiles of 16 x 32 bf16, and vectors of 16 floats. Built with the flags of that instruction set. */
-#if !(defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)) && !defined(DD_SOFT_ISA)
+#if !defined(__AVX512BF16__) && !defined(DD_SOFT_ISA) /* the macros of AMX have different names in gcc and clang */
 #error "cpu_amx.c needs the compiler flags of amx"
 #endif
 #define DD_VL 16
