@@ -20,7 +20,7 @@ typedef struct attention_head {
     int64_t s, e, ldq;
 } attention_head;
 
-static inline __mmask16 lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1); }
+static inline __mmask16 lanes(int64_t n) { return (__mmask16)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1); }
 
 /* 16 x 16 double words. */
 DD_INLINE void transpose16(__m512i r[16])
