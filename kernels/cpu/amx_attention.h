@@ -6,7 +6,7 @@
 #ifndef DD_KERNELS_CPU_AMX_ATTENTION_H
 #define DD_KERNELS_CPU_AMX_ATTENTION_H
 
-#include "kernels/cpu/attention.h"
+#include "kernels/cpu/work.h"
 
 #define DD_TILE 1024 /* bytes of a tile, and of an accumulator tile */
 #define DD_AMX_QUERIES 32
@@ -31,14 +31,9 @@ static inline dd_amx_attention_areas dd_amx_attention_layout(int64_t tokens, int
     return a;
 }
 
-typedef struct dd_amx_attention_job {
-    const dd_attention_args *g;
-    void **scratch;
-    int64_t heads, query_rows; /* active heads; queries of one item, a multiple of 32 */
-    int parts;                 /* items of one head */
-} dd_amx_attention_job;
-
-size_t dd_cpu_amx_attention_scratch(int64_t tokens, int64_t head_dim);
-dd_status dd_cpu_amx_attention_run(const dd_exec *exec, const dd_attention_args *args, dd_task *task);
+static inline size_t dd_amx_attention_scratch(int64_t tokens, int64_t e)
+{
+    return tokens <= 0 || e <= 0 ? 0 : (size_t)dd_amx_attention_layout(tokens, e).bytes;
+}
 
 #endif

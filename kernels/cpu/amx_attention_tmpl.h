@@ -5,13 +5,14 @@
  * meet zeros. It is copied where that would leave the head, and where fewer than 32 queries are left.
  * Thread mapping: items of (row, head), or of a run of queries of one where heads are few.
  * Budget: 2 x 2 accumulator tiles, 2 of each operand; scratch (XL/2: 96 KiB of K and V, 96 KiB more) in L2.
- * Preconditions: checked in amx_attention.c.
+ * Preconditions: checked in attention_bf16.c.
  * Precision: sums of products as in amx_gemm_tmpl.h; scores, maximum, sum and division in float32; weights 2^(s - max) by
  * vexp2_bf16, rounded to bf16 without being divided by their sum, which adds them unrounded. */
 #include "kernels/cpu/amx_attention.h"
 #include "kernels/cpu/amx_math.h"
 #include "kernels/cpu/amx_tile.h"
-#include "kernels/cpu/bf16_insn.h"
+#include "kernels/cpu/bf16_blocks.h"
+#include "kernels/cpu/bf16_transpose.h"
 
 typedef struct attention_head {
     const uint16_t *q, *k, *v; /* rows of ldq */
@@ -21,38 +22,6 @@ typedef struct attention_head {
 } attention_head;
 
 static inline __mmask16 lanes(int64_t n) { return (__mmask16)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1); }
-
-/* 16 x 16 double words. */
-DD_INLINE void transpose16(__m512i r[16])
-{
-    __m512i t[16];
-    DD_UNROLL(8)
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    DD_UNROLL(4)
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    DD_UNROLL(4)
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-        t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-        t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-        t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-    }
-    DD_UNROLL(4)
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-        r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-        r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
-    }
-}
 
 static void pack_keys(const attention_head *h)
 {
@@ -67,7 +36,7 @@ static void pack_keys(const attention_head *h)
                 const bool there = b * 16 + i < h->s;
                 r[i] = _mm512_maskz_loadu_epi32(there ? pairs : 0, h->k + (there ? (b * 16 + i) * h->ldq + d * 32 : 0));
             }
-            transpose16(r);
+            bf16_transpose(r);
             DD_UNROLL(16)
             for (int i = 0; i < 16; i++) _mm512_store_si512(to + i * 64, r[i]);
         }
@@ -187,25 +156,22 @@ DD_INLINE void attention_products(const attention_head *h)
     }
 }
 
-/* Row r of the results times inv to columns col .. col+E of a row of c. c: its elements 0 .. 31; blocks follow. */
-DD_INLINE void attention_store(const attention_head *h, int r, float inv, uint16_t *c, int64_t col)
+/* Row r of the results times inv to columns col .. col+E of `row` of the output. */
+DD_INLINE void attention_store(const attention_head *h, int r, float inv, const dd_attention_args *g, int64_t row,
+                               int64_t col)
 {
     const float *o = (const float *)(void *)(h->scratch + h->area.out) + (r >> 4) * (h->area.e_tiles * 256) +
                      (r & 15) * 16;
-    const int64_t off = col % DD_BLOCK;
-    c += col / DD_BLOCK * (DD_BLOCK * DD_BLOCK);
-    for (int64_t x = 0; x < h->e; x += DD_BLOCK, c += DD_BLOCK * DD_BLOCK, o += 512) {
-        const uint32_t valid = h->e - x < DD_BLOCK ? (1u << (h->e - x)) - 1 : UINT32_MAX;
-        const uint32_t behind = off ? valid & (UINT32_MAX << (DD_BLOCK - off)) : 0;
-        const __m512i both = vnarrow2(_mm512_load_ps(o) * vsplat(inv), _mm512_load_ps(o + 256) * vsplat(inv));
-        _mm512_mask_storeu_epi16(c + off, valid & ~behind, both);
-        if (behind) _mm512_mask_storeu_epi16(c + off + (DD_BLOCK * DD_BLOCK - DD_BLOCK), behind, both);
+    for (int64_t x = 0; x < h->e; x += DD_BLOCK, o += 512) {
+        const vbf both = vnarrow2(_mm512_load_ps(o) * vsplat(inv), _mm512_load_ps(o + 256) * vsplat(inv));
+        bf16_blocks_store(g->out, g->ldo, row, col + x, ~bf16_from(h->e - x < DD_BLOCK ? (int)(h->e - x) : DD_BLOCK),
+                          both);
     }
 }
 
 static void attention_task(void *arg, int item, int thread)
 {
-    const dd_amx_attention_job *j = arg;
+    const dd_attention_job *j = arg;
     const dd_attention_args *g = j->g;
     const int64_t s = g->s, e = g->e, pair = item / j->parts, n = pair % j->heads, row = pair / j->heads * s;
     const int64_t begin = item % j->parts * j->query_rows, end = begin + j->query_rows < s ? begin + j->query_rows : s;
@@ -216,7 +182,6 @@ static void attention_task(void *arg, int item, int thread)
     h.k = h.q + e;
     h.v = h.k + e;
     const float scale = 1.44269504f / sqrtf((float)e); /* log2(e) */
-    const int64_t tail = n == j->heads - 1 ? (n + 1) * e % DD_BLOCK : 0;
     tile_begin();
     pack_keys(&h);
     pack_values(&h);
@@ -232,10 +197,8 @@ static void attention_task(void *arg, int item, int thread)
         tile_fence();
         attention_products(&h);
         for (int r = 0; r < rows; r++) {
-            uint16_t *c = (uint16_t *)g->out + dd_block_at(g->ldo, row + query + r, 0);
-            attention_store(&h, r, inv[r], c, n * e);
-            if (tail)
-                memset(c + (n + 1) * e / DD_BLOCK * (DD_BLOCK * DD_BLOCK) + tail, 0, (size_t)(DD_BLOCK - tail) * 2);
+            attention_store(&h, r, inv[r], g, row + query + r, n * e);
+            if (n == j->heads - 1) bf16_blocks_finish(g->out, g->ldo, row + query + r, j->heads * e);
         }
     }
     tile_end();
@@ -243,5 +206,6 @@ static void attention_task(void *arg, int item, int thread)
 
 static dd_status attention_bf16(const dd_exec *exec, const dd_attention_args *args)
 {
-    return dd_cpu_amx_attention_run(exec, args, attention_task);
+    if (args != NULL && !dd_cpu_exec_ok(exec, dd_amx_attention_scratch(args->s, args->e))) return DD_ERR_ARG;
+    return dd_cpu_attention_bf16_run(exec, args, attention_task);
 }

@@ -26,13 +26,7 @@ typedef struct dd_amx_gemm_scratch {
 } dd_amx_gemm_scratch;
 
 typedef struct dd_amx_gemm_job {
-    const dd_gemm_args *g;
-    void **scratch;
-    const int32_t *n_list, *k_list;
-    int64_t m, c_unit, width; /* rows; columns of c from one active unit to the next, and all of them */
-    int32_t step;
-    int steps, chunks;          /* active K: in steps, and in listed chunks */
-    int panels, blocks;         /* active panels; blocks of 32 rows */
+    dd_gemm_job base;           /* blocks: of 32 rows */
     int panel_parts, row_parts; /* items are shares: panels times rows */
 } dd_amx_gemm_job;
 

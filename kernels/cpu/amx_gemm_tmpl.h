@@ -7,14 +7,14 @@
  * blocks pass, whose a is loaded past L1 by the streaming load; their partial sums (32 KiB) are reloaded for the next
  * chunk. Accumulators of a block are stored one by one between the first products of the next block, and its epilogue
  * runs between that block's steps. Meanwhile the next panel is fetched into L2.
- * Preconditions: checked in amx_gemm.c.
+ * Preconditions: checked in gemm_bf16.c.
  * Precision: products of bf16 exact; a step sums 16 even and 16 odd products apart in float32, then adds both sums to the
  * accumulator, steps ascending; storing and reloading it is exact. Bias added last. A sum of more than 72 steps that
  * DD_EPI_RESIDUAL adds to c is added in equal parts, which depend on K alone. GELU rounded to bf16 is amx_math.h. */
 #include "kernels/cpu/amx_gemm.h"
 #include "kernels/cpu/amx_math.h"
 #include "kernels/cpu/amx_tile.h"
-#include "kernels/cpu/bf16_insn.h"
+#include "kernels/cpu/bf16_blocks.h"
 
 /* What a thread does at a time: all panels of its share for some row blocks and a part of K. */
 typedef struct gemm_pass {
@@ -47,7 +47,7 @@ typedef struct gemm_pending {
     int64_t skip;      /* that many elements further on */
 } gemm_pending;
 
-static void gemm_steps_set(const dd_amx_gemm_job *j, const unsigned char *panel, int first, int n,
+static void gemm_steps_set(const dd_gemm_job *j, const unsigned char *panel, int first, int n,
                            unsigned char (*gathered)[DD_STEP_BYTES], gemm_steps *s)
 {
     s->n = n;
@@ -60,7 +60,7 @@ static void gemm_steps_set(const dd_amx_gemm_job *j, const unsigned char *panel,
             continue;
         }
         const int32_t *list = j->k_list + 1 + chunk;
-        const int64_t left = j->chunks - chunk;
+        const int64_t left = j->k_chunks - chunk;
         for (int c = 0; c < DD_STEP_CHUNKS; c++) s->at[i][c] = (int64_t)list[c < left ? c : 0] * DD_CHUNK_BYTES;
         s->w[i] = panel + s->at[i][0];
         if (left >= DD_STEP_CHUNKS && list[DD_STEP_CHUNKS - 1] == list[0] + DD_STEP_CHUNKS - 1) continue;
@@ -75,7 +75,7 @@ static void gemm_steps_set(const dd_amx_gemm_job *j, const unsigned char *panel,
 }
 
 /* The epilogue of one row of a finished block. `bf16`: c is bf16. */
-DD_INLINE void gemm_row(const dd_amx_gemm_job *j, gemm_pending *e, const float *sum, const dd_epilogue epilogue,
+DD_INLINE void gemm_row(const dd_gemm_job *j, gemm_pending *e, const float *sum, const dd_epilogue epilogue,
                         const bool bf16)
 {
     const int r = e->row++;
@@ -108,7 +108,7 @@ DD_INLINE void gemm_row(const dd_amx_gemm_job *j, gemm_pending *e, const float *
     _mm512_mask_storeu_ps(c + 16, high, y);
 }
 
-static gemm_pending gemm_pending_at(const dd_amx_gemm_job *j, const dd_panel_bf16 *p, int block, bool bias)
+static gemm_pending gemm_pending_at(const dd_gemm_job *j, const dd_panel_bf16 *p, int block, bool bias)
 {
     const dd_gemm_args *g = j->g;
     const int64_t col = p->slot * j->c_unit + p->in_unit, row = (int64_t)block * DD_BLOCK, left = j->m - row;
@@ -139,7 +139,7 @@ DD_INLINE void gemm_fetch(const gemm_ahead *f, const int64_t *at)
 /* One block of 32 rows (`full`) or up to 16. The accumulators still hold the block before: they go to `prev`. Then they
  * start from the partial sums `from`, or from zero. e: the pending epilogue, whose sums are in w->sum (after the first
  * step, if prev is there). */
-DD_INLINE void gemm_block(const dd_amx_gemm_job *j, const dd_epilogue epilogue, const bool bf16, const unsigned char *a,
+DD_INLINE void gemm_block(const dd_gemm_job *j, const dd_epilogue epilogue, const bool bf16, const unsigned char *a,
                           const gemm_steps *s, const bool full, float *prev, const float *from, const float *sum,
                           gemm_pending *e, const gemm_ahead *f)
 {
@@ -202,7 +202,7 @@ static gemm_ahead gemm_ahead_of(const gemm_pass *p, const unsigned char *next, i
                         .lines = lines <= 8 ? lines : 8};
 }
 
-DD_INLINE void gemm_run_pass(const dd_amx_gemm_job *j, const gemm_pass *p, dd_amx_gemm_scratch *s,
+DD_INLINE void gemm_run_pass(const dd_gemm_job *j, const gemm_pass *p, dd_amx_gemm_scratch *s,
                              const dd_epilogue epilogue, const bool bf16)
 {
     const dd_gemm_args *g = j->g;
@@ -239,7 +239,7 @@ DD_INLINE void gemm_run_pass(const dd_amx_gemm_job *j, const gemm_pass *p, dd_am
 }
 
 /* No active K: all sums are zero. */
-DD_INLINE void gemm_no_sums(const dd_amx_gemm_job *j, const gemm_pass *p, dd_amx_gemm_scratch *s,
+DD_INLINE void gemm_no_sums(const dd_gemm_job *j, const gemm_pass *p, dd_amx_gemm_scratch *s,
                             const dd_epilogue epilogue, const bool bf16)
 {
     memset(s->sum, 0, sizeof s->sum);
@@ -252,44 +252,37 @@ DD_INLINE void gemm_no_sums(const dd_amx_gemm_job *j, const gemm_pass *p, dd_amx
     }
 }
 
-DD_INLINE void gemm_share(const dd_amx_gemm_job *j, const gemm_pass *share, dd_amx_gemm_scratch *s,
+DD_INLINE void gemm_share(const dd_gemm_job *j, const gemm_pass *share, dd_amx_gemm_scratch *s,
                           const dd_epilogue epilogue, const bool bf16)
 {
-    if (j->steps == 0) {
+    const int steps = (j->k_chunks + DD_STEP_CHUNKS - 1) / DD_STEP_CHUNKS;
+    if (steps == 0) {
         gemm_no_sums(j, share, s, epilogue, bf16);
         return;
     }
-    const int parts = epilogue == DD_EPI_RESIDUAL ? (j->steps + DD_CUT_STEPS - 1) / DD_CUT_STEPS : 1;
-    int blocks = DD_PASS_STEPS * parts / j->steps;
+    const int parts = epilogue == DD_EPI_RESIDUAL ? (steps + DD_CUT_STEPS - 1) / DD_CUT_STEPS : 1;
+    int blocks = DD_PASS_STEPS * parts / steps;
     blocks = blocks < 4 ? 4 : blocks > DD_PASS_BLOCKS ? DD_PASS_BLOCKS : blocks;
     gemm_pass p = *share;
     for (p.block = share->block; p.block < share->block_end; p.block += blocks)
         for (int i = 0; i < parts; i++) {
             p.block_end = p.block + blocks < share->block_end ? p.block + blocks : share->block_end;
-            p.step = (int)((int64_t)j->steps * i / parts);
-            p.step_end = (int)((int64_t)j->steps * (i + 1) / parts);
+            p.step = (int)((int64_t)steps * i / parts);
+            p.step_end = (int)((int64_t)steps * (i + 1) / parts);
             gemm_run_pass(j, &p, s, epilogue, bf16);
         }
 }
 
-/* Blocks want zeros behind the last column. */
-static void gemm_finish_rows(const dd_amx_gemm_job *j, const gemm_pass *share)
-{
-    const int64_t rest = j->width % DD_BLOCK, end = (int64_t)share->block_end * DD_BLOCK;
-    if (j->g->c_format != DD_FMT_BF16_BLOCKS || rest == 0) return;
-    for (int64_t row = (int64_t)share->block * DD_BLOCK; row < end && row < j->m; row++)
-        memset((uint16_t *)j->g->c + dd_block_at(j->g->ldc, row, j->width), 0, (size_t)(DD_BLOCK - rest) * 2);
-}
-
 static void gemm_task(void *arg, int item, int thread)
 {
-    const dd_amx_gemm_job *j = arg;
+    const dd_amx_gemm_job *job = arg;
+    const dd_gemm_job *j = &job->base;
     dd_amx_gemm_scratch *s = j->scratch[thread];
-    const int64_t rows = item / j->panel_parts, panels = item % j->panel_parts;
-    const gemm_pass share = {.block = (int)(j->blocks * rows / j->row_parts),
-                             .block_end = (int)(j->blocks * (rows + 1) / j->row_parts),
-                             .panel = (int)(j->panels * panels / j->panel_parts),
-                             .panel_end = (int)(j->panels * (panels + 1) / j->panel_parts)};
+    const int64_t rows = item / job->panel_parts, panels = item % job->panel_parts;
+    const gemm_pass share = {.block = (int)(j->blocks * rows / job->row_parts),
+                             .block_end = (int)(j->blocks * (rows + 1) / job->row_parts),
+                             .panel = (int)(j->panels * panels / job->panel_parts),
+                             .panel_end = (int)(j->panels * (panels + 1) / job->panel_parts)};
     const bool bf16 = j->g->c_format != DD_FMT_F32;
     tile_begin();
     switch (j->g->epilogue) {
@@ -304,7 +297,9 @@ static void gemm_task(void *arg, int item, int thread)
     case DD_EPI_RESIDUAL: gemm_share(j, &share, s, DD_EPI_RESIDUAL, false); break;
     }
     tile_end();
-    if (share.panel_end == j->panels) gemm_finish_rows(j, &share);
+    if (j->g->c_format != DD_FMT_BF16_BLOCKS || share.panel_end < j->panels) return;
+    for (int64_t row = (int64_t)share.block * DD_BLOCK; row < (int64_t)share.block_end * DD_BLOCK && row < j->m; row++)
+        bf16_blocks_finish(j->g->c, j->g->ldc, row, j->width);
 }
 
 static dd_status gemm_bf16(const dd_exec *exec, const dd_gemm_args *args)
