@@ -158,7 +158,7 @@ $(O)/host/%.o: EXTRA = -fPIC
 $(O)/host/cli/%.o: EXTRA =
 $(O)/kernels/%.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG))
 $(foreach i,$(ISA_ALL),$(eval $(O)/kernels/cpu/%_$(i).o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(FLAGS_$(i))))
-$(O)/kernels/cpu/cpu.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(addprefix -DDD_WITH_,$(ISA))
+$(O)/kernels/cpu/cpu.o $(O)/kernels/cpu/peak.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(addprefix -DDD_WITH_,$(ISA))
 $(call objects,$(FUZZ_SRC)): EXTRA = -DDD_FUZZ_MAIN
 
 ifeq ($(V),1)

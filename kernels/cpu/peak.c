@@ -10,6 +10,9 @@ const dd_cpu_probe *dd_cpu_peak_probe(dd_cpu_isa isa)
     case DD_ISA_AVX2: return &dd_cpu_probe_avx2;
     case DD_ISA_AVX512: return &dd_cpu_probe_avx512;
 #endif
+#ifdef DD_WITH_amx
+    case DD_ISA_AMX: return &dd_cpu_probe_amx;
+#endif
     default: return NULL;
     }
 }

@@ -22,6 +22,6 @@ const dd_cpu_probe *dd_cpu_peak_probe(dd_cpu_isa isa);
 /* Reads n 64-byte lines from p (64-byte aligned) in order; returns something that depends on all of them. */
 uint64_t dd_cpu_read_lines(const void *p, size_t n);
 
-extern const dd_cpu_probe dd_cpu_probe_portable, dd_cpu_probe_avx2, dd_cpu_probe_avx512;
+extern const dd_cpu_probe dd_cpu_probe_portable, dd_cpu_probe_avx2, dd_cpu_probe_avx512, dd_cpu_probe_amx;
 
 #endif
