@@ -49,7 +49,7 @@ typedef struct dd_gemm_job {
     int64_t m, blocks; /* rows; blocks of mc rows */
     int64_t c_unit;    /* columns of the result from one active unit to the next */
     int32_t step;
-    int k_chunks, k_tail, panels, mc;
+    int k_chunks, k_tail, panels, mc, threads;
 } dd_gemm_job;
 
 typedef struct dd_attention_job {
