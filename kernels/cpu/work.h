@@ -56,7 +56,7 @@ typedef struct dd_attention_job {
     const dd_attention_args *g;
     void **scratch;
     int64_t heads, query_rows; /* active heads; queries of one item */
-    int parts;                 /* items of one head */
+    int parts, threads;        /* items of one head */
 } dd_attention_job;
 
 typedef struct dd_adaln_job {
