@@ -20,8 +20,9 @@ dd_status dd_cpu_attention_run(const dd_exec *exec, const dd_attention_args *arg
     if (args->qkv_format != DD_FMT_F32 || args->out_format != DD_FMT_F32) return DD_ERR_ARG;
     const int64_t active = dd_slices_width(list, width);
     dd_attention_job j = {.g = args, .scratch = exec->scratch, .heads = active / (3 * args->e), .parts = 1};
+    j.threads = dd_cpu_threads(exec);
     if (args->ld_head < 3 * args->e || args->ldq < j.heads * args->ld_head || args->ldo < active / 3) return DD_ERR_ARG;
-    const int64_t pairs = args->r * j.heads, want = 4 * (int64_t)dd_cpu_threads(exec);
+    const int64_t pairs = args->r * j.heads, want = 4 * (int64_t)j.threads;
     if (pairs == 0) return DD_OK;
     /* Few heads: share the queries of one too. Each part packs K and V anew, so parts stay long. */
     while (pairs * j.parts < want && args->s / j.parts >= 64) j.parts *= 2;

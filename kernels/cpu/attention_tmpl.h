@@ -43,33 +43,55 @@ static void pack_keys(const float *k, int64_t ld, int64_t s, int64_t e, int64_t 
 
 static void pack_values(const float *v, int64_t ld, int64_t s, int64_t keys, int64_t width, float *dst)
 {
-    for (int64_t i = 0; i < s; i++) memcpy(dst + i * width, v + i * ld, (size_t)width * sizeof *dst);
+    for (int64_t i = 0; i < s; i++)
+        for (int64_t x = 0; x < width; x += DD_CHUNK)
+            memcpy(dst + i * width + x, v + i * ld + x, DD_CHUNK * sizeof *dst);
     memset(dst + s * width, 0, (size_t)((keys - s) * width) * sizeof *dst);
-}
-
-/* Scores of one query to weights e^((s - max) scale); returns the reciprocal of their sum. */
-static float softmax_row(float *p, int64_t s, int64_t ld, float scale)
-{
-    for (int64_t i = s; i < ld; i++) p[i] = -INFINITY;
-    vf m = vload(p);
-    for (int64_t i = DD_VL; i < ld; i += DD_VL) m = vmax(m, vload(p + i));
-    const vf factor = vsplat(scale), top = vsplat(-(vmax_lane(m) * scale));
-    vf sum = vsplat(0);
-    for (int64_t i = 0; i < ld; i += DD_VL) {
-        const vf w = vexp(vfma(vload(p + i), factor, top));
-        vstore(p + i, w);
-        sum += w;
-    }
-    return 1.0f / vsum(sum);
 }
 
 typedef struct head {
     const float *q;
+    const float *next; /* q of the head that this thread probably comes to next, or NULL */
     float *out, *scratch;
     dd_attention_areas area;
     int64_t s, e, ldq, ldo;
     float scale;
 } head;
+
+/* Scores of up to 8 queries to weights e^((s - max) scale), and the reciprocals of their sums. One loop for each part,
+ * so that the reductions over the lanes of one row overlap with the next row. */
+static void softmax_rows(const head *h, float *score, int rows, float *inv)
+{
+    const int64_t ld = h->area.ld_score;
+    vf top[DD_QUERIES], sum[DD_QUERIES];
+    for (int r = 0; r < rows; r++) {
+        float *p = score + r * ld;
+        for (int64_t i = h->s; i < ld; i++) p[i] = -INFINITY;
+        vf m = vload(p);
+        for (int64_t i = DD_VL; i < ld; i += DD_VL) m = vmax(m, vload(p + i));
+        top[r] = vsplat(-(vmax_lane(m) * h->scale));
+    }
+    const vf factor = vsplat(h->scale);
+    for (int r = 0; r < rows; r++) {
+        float *p = score + r * ld;
+        sum[r] = vsplat(0);
+        for (int64_t i = 0; i < ld; i += DD_VL) {
+            const vf w = vexp(vfma(vload(p + i), factor, top[r]));
+            vstore(p + i, w);
+            sum[r] += w;
+        }
+    }
+    for (int r = 0; r < rows; r++) inv[r] = 1.0f / vsum(sum[r]);
+}
+
+/* q, k and v of some tokens of the next head: they lie far apart, which the hardware does not foresee. */
+static void fetch_next(const head *h, int64_t token, int rows)
+{
+    for (int r = 0; r < rows; r++) {
+        const char *p = (const char *)(h->next + (token + r) * h->ldq);
+        for (int64_t at = 0; at < 3 * h->e * (int64_t)sizeof(float); at += 64) __builtin_prefetch(p + at, 0, 2);
+    }
+}
 
 /* Up to 8 queries of a head whose K and V are packed. */
 static void attend(const head *h, int64_t query, int rows)
@@ -77,6 +99,7 @@ static void attend(const head *h, int64_t query, int rows)
     float *score = h->scratch + h->area.score, *out = h->scratch + h->area.out, inv[DD_QUERIES];
     const int64_t key_chunks = h->area.keys / DD_CHUNK, e_chunks = h->e / DD_CHUNK;
     int first, width;
+    if (h->next) fetch_next(h, query, rows);
     tile t = {.a = h->q + query * h->ldq, .lda = h->ldq, .n_chunks = (int)e_chunks, .ld_acc = h->area.ld_score};
     for (int i = 0; i < dd_panel_count(key_chunks); i++) {
         dd_panel_split(key_chunks, i, &first, &width);
@@ -85,7 +108,7 @@ static void attend(const head *h, int64_t query, int rows)
         t.acc = score + first * DD_CHUNK;
         micro_rows(&t, rows);
     }
-    for (int r = 0; r < rows; r++) inv[r] = softmax_row(score + r * h->area.ld_score, h->s, h->area.ld_score, h->scale);
+    softmax_rows(h, score, rows, inv);
     t = (tile){.a = score, .lda = h->area.ld_score, .n_chunks = (int)key_chunks, .ld_acc = h->area.ld_out};
     for (int i = 0; i < dd_panel_count(e_chunks); i++) {
         dd_panel_split(e_chunks, i, &first, &width);
@@ -111,6 +134,9 @@ static void attention_task(void *arg, int item, int thread)
     const float *q = (const float *)g->qkv + row * g->ldq + n * g->ld_head, *k = q + e, *v = k + e;
     head h = {.q = q, .out = (float *)g->out + row * g->ldo + n * e, .scratch = j->scratch[thread], .s = s, .e = e};
     h.area = dd_attention_layout(s, e);
+    const int64_t later = item + (int64_t)j->threads; /* items go to the threads in turn */
+    if (j->parts == 1 && later < g->r * j->heads)
+        h.next = (const float *)g->qkv + later / j->heads * s * g->ldq + later % j->heads * g->ld_head;
     h.ldq = g->ldq;
     h.ldo = g->ldo;
     h.scale = 1.0f / sqrtf((float)e);

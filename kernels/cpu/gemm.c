@@ -27,7 +27,8 @@ dd_status dd_cpu_gemm_run(const dd_exec *exec, const dd_gemm_args *args, dd_task
     }
     j.panels = dd_panels_active(w, j.n_list);
     if (j.m == 0 || j.panels == 0) return DD_OK;
-    j.mc = dd_cpu_item_rows(j.m, j.panels, dd_cpu_threads(exec));
+    j.threads = dd_cpu_threads(exec);
+    j.mc = dd_cpu_item_rows(j.m, j.panels, j.threads);
     j.blocks = (j.m + j.mc - 1) / j.mc;
     return dd_cpu_for(exec, j.blocks * j.panels, task, &j);
 }

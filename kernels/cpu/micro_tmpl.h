@@ -11,18 +11,26 @@
 
 #include "kernels/cpu/cpu_vec.h"
 
+/* Neighbouring chunks of K, and where the chunks of `ahead` that are fetched meanwhile begin. */
+typedef struct micro_run {
+    int32_t n, chunk, ahead;
+} micro_run;
+
 typedef struct tile {
     const float *a;
     int64_t lda;
     const float *w;        /* panel, chunk 0 of K */
     int64_t ldw;           /* its width */
-    const int32_t *chunks; /* indices of the K chunks, or NULL: 0, 1, ... */
-    int n_chunks, tail;    /* K = 8 n_chunks + tail; tail 0 with a list */
+    int n_chunks, tail;    /* K = 8 n_chunks + tail */
+    const micro_run *runs; /* n_runs runs with n_chunks chunks in all; NULL: chunks 0, 1, ..., nothing is fetched */
+    int n_runs;
     float *acc;
     int64_t ld_acc;
-    int add;           /* continue the sums that are in acc */
-    const char *ahead; /* memory to be used next: fetched into the L2 cache meanwhile. NULL: nothing */
-    int ahead_lines;   /* lines of 64 bytes per chunk of K */
+    int add; /* continue the sums that are in acc */
+    /* Memory to be used next, fetched into the L2 cache meanwhile: of each chunk some lines of 64 bytes. */
+    const char *ahead;   /* in chunk 0 */
+    int64_t ahead_bytes; /* from one chunk to the next */
+    int ahead_lines;
 } tile;
 
 #if DD_VL == 16
@@ -86,22 +94,22 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
         if (half) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
 #endif
     }
-    const float *w = t->w + col + (t->chunks && t->n_chunks > 0 ? t->chunks[0] * (8 * ldw) : 0);
-    const char *ahead = t->ahead;
-    for (int i = 0; i < t->n_chunks; i++) {
-        if (ahead) {
-            for (int l = 0; l < t->ahead_lines; l++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+    const micro_run all = {.n = t->n_chunks}, *run = t->runs ? t->runs : &all, *end = run + (t->runs ? t->n_runs : 1);
+    const float *w = t->w + col;
+    for (; run < end; run++) {
+        const char *ahead = t->ahead_lines > 0 ? t->ahead + run->ahead * t->ahead_bytes : (const char *)t->w;
+        w = t->w + col + run->chunk * (8 * ldw);
+        for (int n = run->n; n > 0; n--) {
+            for (int l = 0; l < t->ahead_lines; l++) __builtin_prefetch(ahead + l * 64, 0, 2);
+            ahead += t->ahead_bytes;
+            DD_UNROLL(8)
+            for (int u = 0; u < 8; u++) {
+                micro_k(mr, nv, half, c, h, a, u, w);
+                w += ldw;
+            }
+            DD_UNROLL(8)
+            for (int r = 0; r < mr; r++) a[r] += 8;
         }
-        const float *next = t->chunks ? t->w + col + t->chunks[i + 1 < t->n_chunks ? i + 1 : i] * (8 * ldw)
-                                      : w + 8 * ldw;
-        DD_UNROLL(8)
-        for (int u = 0; u < 8; u++) {
-            micro_k(mr, nv, half, c, h, a, u, w);
-            w += ldw;
-        }
-        w = next;
-        DD_UNROLL(8)
-        for (int r = 0; r < mr; r++) a[r] += 8;
     }
     for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, a, k, w + k * ldw);
     DD_UNROLL(8)

@@ -50,14 +50,14 @@ typedef struct dd_gemm_job {
     int64_t c_unit;    /* columns of the result from one active unit to the next */
     int64_t width;     /* bf16: columns of the result */
     int32_t step;
-    int k_chunks, k_tail, panels, mc;
+    int k_chunks, k_tail, panels, mc, threads;
 } dd_gemm_job;
 
 typedef struct dd_attention_job {
     const dd_attention_args *g;
     void **scratch;
     int64_t heads, query_rows; /* active heads; queries of one item */
-    int parts;                 /* items of one head */
+    int parts, threads;        /* items of one head */
 } dd_attention_job;
 
 typedef struct dd_adaln_job {
