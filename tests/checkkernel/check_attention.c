@@ -7,8 +7,11 @@
  * is for e^x. With c_S = min(S, 6 sqrt(S)) + 3 for sums over the keys (see check_gemm.c):
  *   numerator:    N = sum p_j |v_j| (f_j + c_S u),   denominator, relative:  F = sum p_j f_j + c_S u,
  *   |error| <= (N + |out| (F + 3 u)) / (1 - F).
- * From bfloat16 inputs the weights may be rounded to bfloat16 before they meet v, and e^x and 1/x may be approximate: f_j
- * + 2^-8 + CK_APPROX. A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
+ * From bfloat16 inputs e^x and 1/x may be approximate: f_j + CK_APPROX. The weights may be rounded to bfloat16, by e_j
+ * <= 2^-8, before they meet v; the result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
+ * sums the rounded weights: at most 2^-8 sum p_j |.|, and for scores without a pattern 6 sqrt(sum (p_j 2^-8 .)^2) by the
+ * same argument as in check_gemm.c. Cases with v in [2, 4) make that small enough to see how results are rounded.
+ * A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
  * The columns between heads (ld_head) hold NaN here: nothing may come from them. */
 #include <math.h>
 #include <stdio.h>
@@ -23,15 +26,16 @@ typedef struct params {
     int gap; /* columns between heads */
     dd_format qkv, out;
     ck_pattern how;
-    int nan; /* 0 none, 1 in q of a token, 2 in v of a token */
+    bool lifted; /* v + 3 */
+    int nan;     /* 0 none, 1 in q of a token, 2 in v of a token */
 } params;
 
 static void add_case(ck_list *l, params p)
 {
     static const char *const nans[] = {"", ",nan=q", ",nan=v"};
-    ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s", p.r, p.s, p.h, p.e,
+    ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s", p.r, p.s, p.h, p.e,
                 ck_format_name(p.qkv), ck_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
-                nans[p.nan]);
+                p.lifted ? ",lifted" : "", nans[p.nan]);
 }
 
 static void list(ck_list *l)
@@ -65,6 +69,12 @@ static void list(ck_list *l)
             p.how = (ck_pattern)how;
             if (l->level == CK_FULL || (how + f) % 2) add_case(l, p);
         }
+        p.how = CK_UNIFORM;
+        p.lifted = true;
+        p.s = l->level == CK_FULL ? 320 : 192;
+        add_case(l, p);
+        p.lifted = false;
+        p.s = 11;
         p.how = CK_NORMAL;
         for (p.nan = 1; p.nan <= 2; p.nan++) add_case(l, p);
         p = (params){.r = 1, .s = 256, .h = 1, .e = 72, .qkv = formats[f][0], .out = formats[f][1], .how = CK_NORMAL};
@@ -114,7 +124,7 @@ typedef struct query {
 static void query_scores(const query *y)
 {
     const int s = y->p->s, e = y->p->e;
-    const double extra = y->p->qkv == DD_FMT_F32 ? 0 : 0x1p-8 + CK_APPROX;
+    const double extra = y->p->qkv == DD_FMT_F32 ? 0 : CK_APPROX;
     double max = -HUGE_VAL, sum = 0;
     float top = -HUGE_VALF, nsum = 0;
     for (int j = 0; j < s; j++) {
@@ -148,16 +158,25 @@ static double bound_of(const query *y, int x, double want)
     const int s = y->p->s;
     const float *v = y->first + 2 * y->p->e + x;
     const double cs = (fmin(s, 6 * sqrt((double)s)) + 3) * CK_EPS;
-    double n = 0, f = cs, top = 0;
+    double n = 0, f = cs, top = 0, sum[2] = {0}, square[2] = {0};
     for (int j = 0; j < s; j++) {
-        const double a = fabs((double)v[j * y->ld]);
-        n += y->weight[j] * a * (y->f[j] + cs);
-        f += y->weight[j] * y->f[j];
+        const double a = fabs((double)v[j * y->ld]), p = y->weight[j],
+                     parts[2] = {p * a, p * fabs(v[j * y->ld] - want)};
+        n += p * a * (y->f[j] + cs);
+        f += p * y->f[j];
         top = fmax(top, a);
+        for (int i = 0; i < 2; i++) {
+            sum[i] += parts[i];
+            square[i] += parts[i] * parts[i];
+        }
     }
     const double flush = s * CK_FLUSH * (1 + top), trivial = 2 * top * (1 + 4 * cs + 0x1p-6);
     if (!(f < 0.5)) return trivial + flush;
-    return fmin((n + fabs(want) * (f + 3 * CK_EPS)) / (1 - f), trivial) + flush;
+    const bool chance = y->p->how == CK_UNIFORM || y->p->how == CK_NORMAL || y->p->how == CK_OUTLIERS;
+    double rounded = 0;
+    for (int i = 0; i < 2 && y->p->qkv != DD_FMT_F32; i++)
+        rounded = fmax(rounded, 0x1p-8 * (chance ? fmin(sum[i], 6 * sqrt(square[i])) : sum[i]));
+    return fmin((n + rounded + fabs(want) * (f + 3 * CK_EPS)) / (1 - f), trivial) + flush;
 }
 
 static void expect(ck_case *c, const float *qkv, int64_t heads, const ck_matrix *out)
@@ -224,7 +243,8 @@ static void build(ck_case *c)
     for (int64_t i = 0; i < rows; i++)
         for (int64_t h = 0; h < heads; h++)
             for (int64_t x = h * g->ld_head; x < h * g->ld_head + 3 * p->e; x++) {
-                ck_matrix_set(&qkv, i, x, plain[i * g->ldq + x]);
+                const bool lift = p->lifted && x - h * g->ld_head >= 2 * p->e;
+                ck_matrix_set(&qkv, i, x, plain[i * g->ldq + x] + (lift ? 3.0f : 0.0f));
                 plain[i * g->ldq + x] = ck_matrix_get(&qkv, i, x);
             }
     expect(c, plain, heads, &out);
