@@ -2,7 +2,8 @@
 # One make, no recursion into folders. The first line printed is the resolved configuration; `make help` lists targets.
 #
 #   make                  build/release/{dydit,libdydit.a,libdydit.so}
-#   make CONFIG=debug     the same in build/debug; also asan (address and undefined), tsan (threads)
+#   make CONFIG=debug     the same in build/debug; also asan (address and undefined), tsan (threads), softisa (statements
+#                         in place of the bf16 instructions, so that their kernels run on any AVX-512 CPU)
 #   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=root
 
 empty :=
@@ -29,8 +30,8 @@ MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
 
-ifeq ($(filter $(CONFIG),release debug asan tsan),)
-$(error CONFIG=$(CONFIG) is none of release, debug, asan, tsan)
+ifeq ($(filter $(CONFIG),release debug asan tsan softisa),)
+$(error CONFIG=$(CONFIG) is none of release, debug, asan, tsan, softisa)
 endif
 
 # ---- what there is -------------------------------------------------------------------------------------------------
@@ -49,11 +50,18 @@ MISSING := $(strip $(if $(filter missing,$(CC_NAME)),a C compiler;) $(if $(PKG_C
 MISSING := $(subst ; ,$(comma) ,$(MISSING))
 
 # Instruction sets beyond the portable code: kernels/cpu/*_<isa>.c, chosen at run time, never by -march=native.
-ISA_LIST_x86_64 := avx2 avx512
+# The last two are left out where the compiler lacks their flags.
 FLAGS_avx2 := -mavx2 -mfma
 FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mfma -mprefer-vector-width=512
-ISA_ALL := avx2 avx512
-ISA := $(ISA_LIST_$(ARCH))
+BF16_FLAGS := -mavx512bf16
+AMX_FLAGS := -mamx-tile -mamx-bf16
+FLAGS_avx512bf16 := $(FLAGS_avx512) $(if $(filter-out softisa,$(CONFIG)),$(BF16_FLAGS))
+FLAGS_amx := $(FLAGS_avx512) $(if $(filter-out softisa,$(CONFIG)),$(BF16_FLAGS) $(AMX_FLAGS))
+compiler_takes = $(shell $(CC) $(1) -x c -fsyntax-only /dev/null >/dev/null 2>&1 && echo yes)
+ISA_ALL := avx2 avx512 avx512bf16 amx
+ifeq ($(ARCH),x86_64)
+ISA := avx2 avx512 $(if $(call compiler_takes,$(FLAGS_avx512bf16)),avx512bf16 $(if $(call compiler_takes,$(FLAGS_amx)),amx))
+endif
 
 CONFIG_LINE := dydit: config=$(CONFIG) cc="$(CC_NAME)" arch=$(ARCH) isa=$(subst $(space),$(comma),$(strip portable $(ISA))) \
 	jansson=$(JANSSON) libpng=$(LIBPNG) prefix=$(PREFIX)
@@ -72,9 +80,11 @@ OPT_release := -O2 -g
 OPT_debug := -O0 -g -DDD_DEBUG
 OPT_asan := -O1 -g -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fno-omit-frame-pointer
+OPT_softisa := -O2 -g -DDD_SOFT_ISA
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_tsan := -fsanitize=thread
 KERNEL_OPT_release := -O3
+KERNEL_OPT_softisa := -O3
 SAN := $(SAN_$(CONFIG))
 
 WARN := -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -124,7 +134,8 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 
 # ---- build ---------------------------------------------------------------------------------------------------------
 
-.PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug check test test-run demo demo-run fuzz layers \
+.PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug softisa check test test-run demo \
+	demo-run fuzz layers \
 	format format-check install uninstall clean help print-config FORCE
 
 all: lib cli
@@ -138,7 +149,7 @@ fuzzers: $(FUZZERS)
 checkkernel: $(CHECKKERNEL)
 	$(CHECKKERNEL) --quick
 examples: $(EXAMPLES)
-asan tsan debug:
+asan tsan debug softisa:
 	+@$(MAKE) CONFIG=$@ all
 
 # Library code sees the project from its root. The command line sees the public header and its own folder only.
@@ -153,6 +164,7 @@ $(O)/host/cli/%.o: EXTRA =
 $(O)/tests/checkkernel/%.o: EXTRA = $(KERNEL_OPT_$(CONFIG))
 $(O)/kernels/%.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG))
 $(foreach i,$(ISA_ALL),$(eval $(O)/kernels/cpu/%_$(i).o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(FLAGS_$(i))))
+$(O)/kernels/cpu/cpu.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(addprefix -DDD_WITH_,$(ISA))
 $(call objects,$(FUZZ_SRC)): EXTRA = -DDD_FUZZ_MAIN
 
 ifeq ($(V),1)
@@ -216,7 +228,7 @@ $(EXAMPLES): $(B)/examples/%: $(O)/examples/%.o $(LIB_A)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 # Objects are older than a change of compiler or flags.
-FLAGS_TEXT := $(CC) | $(CC_NAME) | $(BASE) $(OPT_$(CONFIG)) $(SAN) $(KERNEL_OPT_$(CONFIG)) $(CPPFLAGS) $(CFLAGS) | $(LDFLAGS)
+FLAGS_TEXT := $(CC) | $(CC_NAME) | $(BASE) $(OPT_$(CONFIG)) $(SAN) $(KERNEL_OPT_$(CONFIG)) $(ISA) $(CPPFLAGS) $(CFLAGS) | $(LDFLAGS)
 $(B)/flags: FORCE
 	@if [ -n '$(MISSING)' ]; then echo 'dydit: missing: $(MISSING:;=). scripts/deps.sh gets what is missing on Debian and Ubuntu.' >&2; exit 1; fi
 	@mkdir -p $(@D)
@@ -285,7 +297,8 @@ help:
 	'lib cli         one of the two' \
 	'unit examples   test programs (cmocka), examples of the C interface' \
 	'checkkernel     kernels against the reference, quick cases; build/CONFIG/tests/checkkernel --help' \
-	'asan tsan debug the same as all in another configuration, side by side' \
+	'asan tsan debug softisa' \
+	'                the same as all in another configuration, side by side' \
 	'demo            gets dependencies, builds, draws the demo sheet' \
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \
@@ -296,4 +309,4 @@ help:
 	'clean           removes build/' \
 	'print-config    prints the line that every run begins with' \
 	'' \
-	'Variables: CONFIG=release|debug|asan|tsan CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR'
+	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR'

@@ -106,6 +106,7 @@ static json_t *info_doc(const dydit_ctx *ctx)
     json_object_set_new(doc, "backends", backends);
     json_object_set_new(doc, "backend", json_string(ctx->be->name));
     json_object_set_new(doc, "detail", json_string(ctx->be->detail));
+    if (ctx->be->choices) json_object_set_new(doc, "isas", json_string(ctx->be->choices));
     json_object_set_new(doc, "threads", json_integer(ctx->be->threads));
     json_object_set_new(doc, "cpus", json_integer(dd_cpu_count()));
     json_object_set_new(doc, "precision", json_string(dd_precision_name(ctx->input)));
@@ -130,6 +131,7 @@ dydit_status dydit_info(dydit_ctx *ctx, dydit_format format, char **text)
     dd_str_addf(&s, "dydit       %s\n", VERSION);
     dd_str_addf(&s, "backends    cpu, ref (auto takes cpu)\n");
     dd_str_addf(&s, "in use      %s: %s\n", ctx->be->name, ctx->be->detail);
+    if (ctx->be->choices) dd_str_addf(&s, "isas        %s\n", ctx->be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
     dd_str_addf(&s, "precision   %s (auto: %s; bf16 %s)\n", dd_precision_name(ctx->input),
                 dd_precision_name(ctx->be->prefers_bf16 ? ctx->be->bf16_input : DD_FMT_F32),

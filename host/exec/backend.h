@@ -19,8 +19,9 @@ typedef struct dd_limits {
 
 typedef struct dd_backend dd_backend;
 struct dd_backend {
-    const char *name;   /* "cpu" */
-    const char *detail; /* what was chosen at run time, e.g. "avx512, 2 threads" */
+    const char *name;    /* "cpu" */
+    const char *detail;  /* what was chosen at run time, e.g. "avx512, 2 threads" */
+    const char *choices; /* and what there was to choose from, e.g. "portable, avx2, avx512"; NULL: nothing */
     int threads;
     dd_format bf16_input; /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
     bool prefers_bf16;    /* faster than float32 here: what --precision auto takes */

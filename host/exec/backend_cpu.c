@@ -52,21 +52,38 @@ static size_t cpu_thread_scratch(const dd_limits *l)
     return dd_cpu_scratch_bytes(l->tokens, l->head_dim, l->router_hidden);
 }
 
+/* What DYDIT_ISA may name here, separated by commas. */
+static void list_isas(char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (int i = 0; i < DD_ISA_COUNT; i++) {
+        const dd_cpu_isa isa = (dd_cpu_isa)i;
+        if (!dd_cpu_has(isa) || n >= size) continue;
+        n += (size_t)snprintf(text + n, size - n, "%s%s%s", n ? ", " : "", dd_cpu_isa_name(isa),
+                              dd_cpu_emulated(isa) ? " (emulated)" : "");
+    }
+}
+
+/* DYDIT_ISA names one; with DYDIT_ISA_TRUST=1 the CPU is not asked, for hypervisors that hide instructions which work.
+ * Where they do not, the program dies of an illegal instruction. */
 static dd_status choose_isa(dd_cpu_isa *isa, dd_err *err)
 {
-    const char *forced = getenv("DYDIT_ISA");
-    const dd_cpu_isa best = dd_cpu_detect();
-    *isa = best;
-    if (!forced || !*forced) return DD_OK;
-    for (int i = 0; i < DD_ISA_COUNT; i++) {
-        if (strcmp(forced, dd_cpu_isa_name((dd_cpu_isa)i)) != 0) continue;
-        if ((dd_cpu_isa)i > best || !dd_cpu_ops((dd_cpu_isa)i))
-            return DD_FAIL(err, DD_ERR_UNSUPPORTED, "DYDIT_ISA=%s: this CPU or build stops at %s", forced,
-                           dd_cpu_isa_name(best));
-        *isa = (dd_cpu_isa)i;
+    const char *forced = getenv("DYDIT_ISA"), *trust = getenv("DYDIT_ISA_TRUST");
+    char there[96];
+    if (!forced || !*forced) {
+        *isa = dd_cpu_detect();
         return DD_OK;
     }
-    return DD_FAIL(err, DD_ERR_ARG, "DYDIT_ISA=%s is not known: portable, avx2 or avx512", forced);
+    for (int i = 0; i < DD_ISA_COUNT; i++) {
+        *isa = (dd_cpu_isa)i;
+        if (strcmp(forced, dd_cpu_isa_name(*isa)) != 0) continue;
+        if (dd_cpu_has(*isa) || (trust && strcmp(trust, "1") == 0 && dd_cpu_may_have(*isa))) return DD_OK;
+        list_isas(there, sizeof there);
+        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "DYDIT_ISA=%s: not on this CPU or not in this build; there are %s",
+                       forced, there);
+    }
+    return DD_FAIL(err, DD_ERR_ARG, "DYDIT_ISA=%s is not known: portable, avx2, avx512, avx512bf16 or amx", forced);
 }
 
 dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err)
@@ -75,9 +92,13 @@ dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err)
     dd_cpu_isa isa;
     DD_TRY(choose_isa(&isa, err));
     DD_TRY(dd_host_backend_new(&hb, threads, err));
-    snprintf(hb->detail, sizeof hb->detail, "%s, %d thread%s", dd_cpu_isa_name(isa), hb->base.threads,
-             hb->base.threads == 1 ? "" : "s");
+    snprintf(hb->detail, sizeof hb->detail, "%s%s, %d thread%s", dd_cpu_isa_name(isa),
+             dd_cpu_emulated(isa) ? " (emulated)" : "", hb->base.threads, hb->base.threads == 1 ? "" : "s");
+    list_isas(hb->choices, sizeof hb->choices);
     hb->base.name = "cpu";
+    hb->base.choices = hb->choices;
+    if (dd_cpu_has_bf16(isa)) hb->base.bf16_input = DD_FMT_BF16_BLOCKS;
+    hb->base.prefers_bf16 = dd_cpu_prefers_bf16(isa);
     hb->base.ops = dd_cpu_ops(isa);
     hb->base.packed_bytes = cpu_packed_bytes;
     hb->base.pack = cpu_pack;

@@ -11,7 +11,7 @@ typedef struct dd_host_backend {
     dd_pool *pool; /* NULL: ops run on the calling thread */
     dd_exec exec;
     int32_t step;
-    char detail[96];
+    char detail[96], choices[96];
     size_t (*thread_scratch)(const dd_limits *limits); /* bytes per thread, NULL: none */
 } dd_host_backend;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Formula: c[s,l,:] = SiLU(temb[step + s,:] + emb[labels[l],:]).
- * Layout: [slots, n_cond, D]. Threads: the (step, label) pairs. Budget: none.
- * Preconditions: labels index emb. Precision: float32, each operation rounded; expf of the C library. */
+ * Layout: [slots, n_cond, D] in any format. Threads: the (step, label) pairs. Budget: none.
+ * Preconditions: labels index emb. Precision: float32, each operation rounded; expf of the C library. Rounded
+ * once more for bf16. */
 #include <math.h>
 
 #include "kernels/cpu/work.h"
@@ -18,11 +19,16 @@ static void cond_row(void *arg, int item, int thread)
     const dd_cond_args *a = j->a;
     const int64_t d = a->d;
     const float *t = a->temb + (j->step + item / a->n_cond) * d, *e = a->emb + a->labels[item % a->n_cond] * d;
-    float *c = (float *)a->c + item * a->ldc;
     for (int64_t i = 0; i < d; i++) {
-        const float z = t[i] + e[i];
-        c[i] = z / (1.0f + expf(-z));
+        const float z = t[i] + e[i], silu = z / (1.0f + expf(-z));
+        switch (a->c_format) {
+        case DD_FMT_F32: ((float *)a->c)[item * a->ldc + i] = silu; break;
+        case DD_FMT_BF16: ((uint16_t *)a->c)[item * a->ldc + i] = dd_f32_to_bf16(silu); break;
+        case DD_FMT_BF16_BLOCKS: ((uint16_t *)a->c)[dd_block_at(a->ldc, item, i)] = dd_f32_to_bf16(silu); break;
+        }
     }
+    if (a->c_format != DD_FMT_BF16_BLOCKS) return;
+    for (int64_t i = d; i % DD_BLOCK != 0; i++) ((uint16_t *)a->c)[dd_block_at(a->ldc, item, i)] = 0;
 }
 
 dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args)
@@ -31,7 +37,7 @@ dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args)
     if (args->labels == NULL || args->c == NULL || args->slots < 0 || args->n_cond < 0 || args->d <= 0)
         return DD_ERR_ARG;
     if (*exec->step > args->steps) return DD_ERR_ARG;
-    if (args->c_format != DD_FMT_F32 || !dd_format_ok(args->c_format, args->ldc, args->d)) return DD_ERR_ARG;
+    if (!dd_format_ok(args->c_format, args->ldc, args->d)) return DD_ERR_ARG;
     for (int64_t l = 0; l < args->n_cond; l++)
         if (args->labels[l] < 0) return DD_ERR_ARG;
     const int64_t left = args->steps - *exec->step;

@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Choice of the instruction set, and the size of the scratch. */
+ * The instruction sets of the build, and the size of the scratch. */
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/cpu/work.h"
-
-dd_cpu_isa dd_cpu_detect(void)
-{
-#if defined(__x86_64__)
-    __builtin_cpu_init(); /* asks CPUID and, for the wide registers, XGETBV */
-    const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                       __builtin_cpu_supports("avx512cd");
-    if (avx2) return avx512 ? DD_ISA_AVX512 : DD_ISA_AVX2;
-#endif
-    return DD_ISA_PORTABLE;
-}
 
 const char *dd_cpu_isa_name(dd_cpu_isa isa)
 {
@@ -23,22 +10,35 @@ const char *dd_cpu_isa_name(dd_cpu_isa isa)
     case DD_ISA_PORTABLE: return "portable";
     case DD_ISA_AVX2: return "avx2";
     case DD_ISA_AVX512: return "avx512";
+    case DD_ISA_AVX512BF16: return "avx512bf16";
+    case DD_ISA_AMX: return "amx";
     case DD_ISA_COUNT: break;
     }
     return "?";
 }
 
+/* DD_WITH_isa: the Makefile compiles that instruction set. */
 const dd_ops *dd_cpu_ops(dd_cpu_isa isa)
 {
     switch (isa) {
     case DD_ISA_PORTABLE: return &dd_cpu_ops_portable;
-#if defined(__x86_64__)
+#ifdef DD_WITH_avx2
     case DD_ISA_AVX2: return &dd_cpu_ops_avx2;
+#endif
+#ifdef DD_WITH_avx512
     case DD_ISA_AVX512: return &dd_cpu_ops_avx512;
+#endif
+#ifdef DD_WITH_avx512bf16
+    case DD_ISA_AVX512BF16: return &dd_cpu_ops_avx512bf16;
+#endif
+#ifdef DD_WITH_amx
+    case DD_ISA_AMX: return &dd_cpu_ops_amx;
 #endif
     default: return NULL;
     }
 }
+
+bool dd_cpu_has_bf16(dd_cpu_isa isa) { return isa == DD_ISA_AVX512BF16 || isa == DD_ISA_AMX; }
 
 size_t dd_cpu_scratch_bytes(int32_t max_tokens, int32_t head_dim, int32_t router_hidden)
 {

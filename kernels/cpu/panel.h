@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Layout of a packed weight. Columns (rows of W) are cut into panels of at most 48 that never straddle a unit; a panel
+ * Layout of a weight packed as float32; panel_bf16.h has the other. Columns (rows of W) are cut into panels of at most 48 that never straddle a unit; a panel
  * is K-major: element (k, col) of a panel of width w lies at k*w + col. Widths are multiples of 8; a matrix whose n is
  * no such multiple is padded with zero columns at its end. Panels follow each other, so a panel starts at (columns
  * before) * K. */
@@ -11,15 +11,18 @@
 #include "kernels/ops.h"
 
 #define DD_PANEL 48
-#define DD_CPU_TAG 0x31555043u /* "CPU1": a weight packed by another backend is refused */
+#define DD_CPU_TAG 0x31555043u /* "CPU1": a weight packed by another backend, or as bf16, is refused */
 
 struct dd_packed {
     uint32_t tag;
     int32_t unit_panels; /* panels of one unit */
     int64_t n, k;
     int64_t unit;     /* columns of one unit */
-    int64_t unit_pad; /* rounded up to DD_CHUNK; differs only where unit == n */
-    float *data;      /* behind this header */
+    int64_t unit_pad; /* rounded up to DD_CHUNK (differs only where unit == n), or to a panel of bf16 */
+    union {           /* behind this header */
+        float *data;
+        uint16_t *bits; /* panel_bf16.h */
+    };
 };
 
 typedef struct dd_panel {

@@ -83,7 +83,7 @@ typedef struct dd_patch_job {
 /* Fronts: each checks, then runs the task. */
 dd_status dd_cpu_gemm_run(const dd_exec *exec, const dd_gemm_args *args, dd_task *task);
 dd_status dd_cpu_attention_run(const dd_exec *exec, const dd_attention_args *args, dd_task *task);
-dd_status dd_cpu_adaln_run(const dd_exec *exec, const dd_adaln_args *args, dd_task *task);
+dd_status dd_cpu_adaln_run(const dd_exec *exec, const dd_adaln_args *args, dd_format format, dd_task *task);
 dd_status dd_cpu_route_run(const dd_exec *exec, const dd_route_args *args, dd_task *task);
 dd_status dd_cpu_patch_embed_run(const dd_exec *exec, const dd_patch_embed_args *args, dd_task *task);
 size_t dd_cpu_attention_scratch(int64_t tokens, int64_t head_dim);
@@ -95,6 +95,6 @@ dd_status dd_cpu_guide(const dd_exec *exec, const dd_guide_args *args);
 dd_status dd_cpu_solve(const dd_exec *exec, const dd_solve_args *args);
 dd_status dd_cpu_copy(const dd_exec *exec, const dd_copy_args *args);
 
-extern const dd_ops dd_cpu_ops_portable, dd_cpu_ops_avx2, dd_cpu_ops_avx512;
+extern const dd_ops dd_cpu_ops_portable, dd_cpu_ops_avx2, dd_cpu_ops_avx512, dd_cpu_ops_avx512bf16, dd_cpu_ops_amx;
 
 #endif

@@ -25,18 +25,22 @@ report "the line names the configuration asked for" $? "$line"
 [ "$(make print-config | wc -l)" = 1 ]
 report "print-config prints that line only" $?
 
-case $(uname -m) in
-x86_64) [[ $line == *' isa=portable,avx2,avx512 '* ]] ;;
-*) [[ $line == *' isa=portable '* ]] ;;
-esac
-report "instruction sets follow the machine" $? "$line"
+takes() { ${CC:-cc} "$@" -x c -fsyntax-only /dev/null 2>/dev/null; }
+want=portable
+if [ "$(uname -m)" = x86_64 ]; then
+    want=portable,avx2,avx512
+    ! takes -mavx512bf16 || want=$want,avx512bf16
+    ! takes -mavx512bf16 -mamx-tile -mamx-bf16 || want=$want,amx
+fi
+[[ $line == *" isa=$want "* ]]
+report "instruction sets follow the machine and the compiler" $? "$line"
 
 # Without compiler and pkg-config make still reads the Makefile, and says what helps.
 ! text=$(make CC=no-such-compiler PKG_CONFIG=no-such-tool CONFIG=debug build/debug/flags 2>&1) &&
     [[ $text == *'missing: a C compiler, pkg-config.'*scripts/deps.sh* ]]
 report "a bare machine is told about scripts/deps.sh" $? "$text"
 
-! text=$(make CONFIG=fast 2>&1) && [[ $text == *'none of release, debug, asan, tsan'* ]]
+! text=$(make CONFIG=fast 2>&1) && [[ $text == *'none of release, debug, asan, tsan, softisa'* ]]
 report "an unknown configuration is refused" $? "$text"
 
 # Only the interface is exported.

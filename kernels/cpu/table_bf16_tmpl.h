@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * The table of an instruction set with bf16. The including file sets DD_TABLE and defines gemm_bf16, attention_bf16 and
+ * adaln_bf16; everything that is float32 goes to the kernels of AVX-512, so that a float32 run is the same there. */
+#include "kernels/cpu/work.h"
+
+#define DD_AVX512(op) \
+    static dd_status op(const dd_exec *exec, const dd_##op##_args *args) { return dd_cpu_ops_avx512.op(exec, args); }
+#define DD_BY_FORMAT(op, format)                                               \
+    static dd_status op(const dd_exec *exec, const dd_##op##_args *args)       \
+    {                                                                          \
+        const bool f32 = args == NULL || args->format == DD_FMT_F32;           \
+        return f32 ? dd_cpu_ops_avx512.op(exec, args) : op##_bf16(exec, args); \
+    }
+
+DD_AVX512(patch_embed)
+DD_AVX512(route)
+DD_BY_FORMAT(adaln, y_format)
+DD_BY_FORMAT(gemm, a_format)
+DD_BY_FORMAT(attention, qkv_format)
+
+const dd_ops DD_TABLE = {
+    .cond = dd_cpu_cond,
+    .patch_embed = patch_embed,
+    .adaln = adaln,
+    .gemm = gemm,
+    .attention = attention,
+    .route = route,
+    .unpatchify = dd_cpu_unpatchify,
+    .guide = dd_cpu_guide,
+    .solve = dd_cpu_solve,
+    .copy = dd_cpu_copy,
+};
