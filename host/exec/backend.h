@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The contract between the runtime and a backend: memory, weights, and running a program. All entries are required.
+ * The contract between the runtime and a backend: memory, weights, and running a program. All entries are required
+ * but those that say otherwise.
  *
  * A backend belongs to one thread. Work given to it happens in the order of the calls; only download and sync wait
  * for it. Nothing is allocated by run. Pointers in a program are the backend's own (device) pointers. */
@@ -46,6 +47,11 @@ struct dd_backend {
     /* Runs every op with the step counter at `step`. On failure names the op. */
     dd_status (*run)(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
     dd_status (*sync)(dd_backend *be, dd_err *err);
+
+    /* What the device reaches at best, measured now: multiply-adds per second in registers, bytes per second from
+     * memory. NULL: cannot be measured. */
+    dd_status (*peak_macs)(dd_backend *be, double *macs_per_s, dd_err *err);
+    dd_status (*peak_read)(dd_backend *be, double *bytes_per_s, dd_err *err);
     void (*close)(dd_backend *be);
 };
 

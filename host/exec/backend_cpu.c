@@ -102,6 +102,8 @@ dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err)
     hb->base.ops = dd_cpu_ops(isa);
     hb->base.packed_bytes = cpu_packed_bytes;
     hb->base.pack = cpu_pack;
+    hb->base.peak_macs = dd_cpu_backend_peak_macs;
+    hb->base.peak_read = dd_cpu_backend_peak_read;
     hb->thread_scratch = cpu_thread_scratch;
     *out = &hb->base;
     return DD_OK;

@@ -153,13 +153,22 @@ static void draw_noise(sampler *s, int step)
     }
 }
 
+/* A step of the main run, as the job wants it looked at. */
+static dd_status main_step(sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    if (j->profile) return dd_profile_step(j->profile, s->main, step, s->err);
+    if (j->calibration) return dd_calibration_step(j->calibration, s->main, step, s->err);
+    return dd_session_step(s->main, step, s->err);
+}
+
 static dd_status run_step(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
     const double t0 = now();
     draw_noise(s, step);
     if (j->noise_used) DD_TRY(dd_session_put(s->main, DD_IO_NOISE, s->images, s->step_noise, s->err));
-    DD_TRY(dd_session_step(s->main, step, s->err));
+    DD_TRY(main_step(s, step));
     DD_TRY(j->be->sync(j->be, s->err));
     const double t1 = now();
     s->out->seconds += t1 - t0;

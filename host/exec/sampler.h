@@ -8,6 +8,8 @@
 #include <stdbool.h>
 
 #include "host/exec/backend.h"
+#include "host/exec/calibrate.h"
+#include "host/exec/profile.h"
 #include "host/exec/run_spec.h"
 #include "host/exec/weights.h"
 
@@ -32,6 +34,8 @@ typedef struct dd_sample_job {
     const float *noise_in;   /* [steps, n_images, latents], or NULL */
     bool keep_trajectory;
     int preview_interval;
+    dd_profile *profile;         /* op times are added here, of the main run; NULL: ops are not timed */
+    dd_calibration *calibration; /* token routers are moved; NULL: they are not */
     atomic_int *cancel;
     int (*on_step)(void *user, const dd_sample_state *st);    /* non-zero: cancel */
     int (*on_preview)(void *user, const dd_sample_state *st); /* out->latents hold the predictions; non-zero: cancel */

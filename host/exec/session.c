@@ -347,10 +347,26 @@ dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err 
     return s->be->download(s->be, dst, s->io[what], dd_session_io_bytes(s, what, rows), err);
 }
 
-dd_status dd_session_step(dd_session *s, int step, dd_err *err)
+int dd_session_parts(dd_session *s, int step, dd_part *part)
 {
     const int chunk = step / s->tables.slots;
-    if (chunk != s->cond_chunk) DD_TRY(s->be->run(s->be, &s->prologue, chunk * s->tables.slots, err));
+    int n = 0;
+    if (chunk != s->cond_chunk) part[n++] = (dd_part){&s->prologue, chunk * s->tables.slots};
     s->cond_chunk = chunk;
-    return s->be->run(s->be, &s->variants[s->variant_of[step]].program, step, err);
+    part[n++] = (dd_part){&s->variants[s->variant_of[step]].program, step};
+    return n;
+}
+
+dd_backend *dd_session_backend(const dd_session *s) { return s->be; }
+
+const dd_weight_store *dd_session_weights(const dd_session *s) { return s->weights; }
+
+const dd_run_spec *dd_session_spec(const dd_session *s) { return &s->spec; }
+
+dd_status dd_session_step(dd_session *s, int step, dd_err *err)
+{
+    dd_part part[DD_MAX_PARTS];
+    const int n = dd_session_parts(s, step, part);
+    for (int i = 0; i < n; i++) DD_TRY(s->be->run(s->be, part[i].program, part[i].step, err));
+    return DD_OK;
 }

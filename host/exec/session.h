@@ -48,4 +48,16 @@ dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err 
 /* Runs one step of the plan, and the conditioning of its chunk of steps where that is not there yet. */
 dd_status dd_session_step(dd_session *s, int step, dd_err *err);
 
+/* The programs that dd_session_step would run now, for those who run them op by op: part [DD_MAX_PARTS], returns how
+ * many. The caller must run all of them. Borrowed until the next batch. */
+#define DD_MAX_PARTS 2
+typedef struct dd_part {
+    const dd_program *program;
+    int step; /* where the step counter stands */
+} dd_part;
+int dd_session_parts(dd_session *s, int step, dd_part *part);
+dd_backend *dd_session_backend(const dd_session *s);
+const dd_weight_store *dd_session_weights(const dd_session *s);
+const dd_run_spec *dd_session_spec(const dd_session *s);
+
 #endif

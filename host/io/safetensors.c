@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "host/base/sizes.h"
+#include "host/io/safetensors_file.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tensor data is little-endian and is used in place"
@@ -24,17 +25,6 @@
 #define MAX_HEADER 100000000u
 #define MAX_COMMAS (16u * DD_ST_MAX_TENSORS) /* a tensor of rank 8 takes 11; bounds what the JSON parser allocates */
 #define META_KEY "__metadata__"
-
-struct dd_st_file {
-    char *path;
-    void *map;
-    size_t bytes;
-    json_t *doc; /* owns names and metadata texts */
-    dd_tensor *tensors;
-    int n_tensors;
-    dd_st_pair *meta;
-    int n_meta;
-};
 
 /* The file while it is being checked. */
 typedef struct parser {

@@ -62,6 +62,12 @@ typedef struct dd_st_pair {
     const char *key, *value;
 } dd_st_pair;
 
+/* A file that exists in memory only: these tensors, all zero, under a name for messages. `data` of the entries is
+ * ignored; the values are written through dd_st_fill before anything reads them. Names and texts are copied. */
+dd_status dd_st_new(dd_st_file **out, const char *name, const dd_st_entry *entries, int n, const dd_st_pair *meta,
+                    int n_meta, dd_err *err);
+void *dd_st_fill(dd_st_file *file, const char *tensor); /* its data, NULL if absent */
+
 /* Writes a whole file (sorted by element size, then name; header padded to 8), or nothing. */
 dd_status dd_st_write(const char *path, const dd_st_entry *entries, int n, const dd_st_pair *meta, int n_meta,
                       dd_err *err);

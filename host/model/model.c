@@ -65,22 +65,35 @@ done:
     return st;
 }
 
-dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd_err *err)
+dd_status dd_model_adopt(dd_model **out, dd_st_file *file, const char *preset, dd_err *err)
 {
+    const char *path = dd_st_path(file);
+    dd_status st;
     *out = NULL;
     dd_model *m = calloc(1, sizeof *m);
-    if (!m) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-    dd_status st;
+    if (!m) {
+        st = DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
+        dd_st_close(&file);
+        return st;
+    }
+    m->file = file;
     m->path = calloc(strlen(path) + 1, 1);
     if (!m->path) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path), fail);
     memcpy(m->path, path, strlen(path));
-    DD_TRY_GOTO(st, dd_st_open(&m->file, path, err), fail);
     DD_TRY_GOTO(st, build(m, preset, err), fail);
     *out = m;
     return DD_OK;
 fail:
     dd_model_close(&m);
     return st;
+}
+
+dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd_err *err)
+{
+    dd_st_file *file = NULL;
+    *out = NULL;
+    DD_TRY(dd_st_open(&file, path, err));
+    return dd_model_adopt(out, file, preset, err);
 }
 
 void dd_model_close(dd_model **model)

@@ -133,10 +133,13 @@ typedef struct dd_model {
     uint64_t router_macs_token; /* per token and token router */
     uint64_t id;                /* hash of names, shapes and router values: names a plan's model */
     int64_t n_params;
+    bool random; /* weights are made up: routers may be moved without doing harm */
 } dd_model;
 
 /* Opens, validates and builds. preset: see dd_config_from_file. */
 dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd_err *err);
+/* The same from an open file, which belongs to the model afterwards; on failure it is closed. */
+dd_status dd_model_adopt(dd_model **out, dd_st_file *file, const char *preset, dd_err *err);
 void dd_model_close(dd_model **model);
 
 /* Index of a site by name, or -1. */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ * What the CPU can do at best, for benchmarks to compare with: multiply-adds in registers alone, and reading memory.
+ * Both work on the calling thread; the caller runs them on all threads and takes the time. */
+#ifndef DD_KERNELS_CPU_PEAK_H
+#define DD_KERNELS_CPU_PEAK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu/cpu.h"
+
+/* One loop per instruction set, in kernels/cpu/peak_<isa>.c: as many independent accumulators as the multiply-add's
+ * latency asks for, all in named registers, nothing stored inside the loop. */
+typedef struct dd_cpu_probe {
+    void (*run)(int64_t rounds);
+    double macs_per_round;
+} dd_cpu_probe;
+
+/* NULL where the build lacks the instruction set. Whether the CPU has it is the caller's business. */
+const dd_cpu_probe *dd_cpu_peak_probe(dd_cpu_isa isa);
+
+/* Reads n 64-byte lines from p (64-byte aligned) in order; returns something that depends on all of them. */
+uint64_t dd_cpu_read_lines(const void *p, size_t n);
+
+extern const dd_cpu_probe dd_cpu_probe_portable, dd_cpu_probe_avx2, dd_cpu_probe_avx512;
+
+#endif
