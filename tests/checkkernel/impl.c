@@ -3,7 +3,6 @@
 #include "tests/checkkernel/impl.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
@@ -47,19 +46,13 @@ static size_t cpu_scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t hea
     return dd_cpu_scratch_bytes(tokens, head_dim, router_hidden);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    const size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static ck_impl cpu_impl(dd_cpu_isa isa)
 {
     ck_impl i = {.isa = (int)isa, .ops = dd_cpu_ops(isa)};
-    snprintf(i.name, sizeof i.name, "cpu_%s", dd_cpu_isa_name(isa));
+    snprintf(i.name, sizeof i.name, "cpu_%s%s", dd_cpu_isa_name(isa), dd_cpu_emulated(isa) ? "_soft" : "");
     if (i.ops == NULL) i.missing = "not in this build";
-    else if (isa > dd_cpu_detect()) i.missing = "this CPU lacks it";
-    i.bf16 = ends_with(i.name, "amx") ? DD_FMT_BF16_BLOCKS : ends_with(i.name, "bf16") ? DD_FMT_BF16 : DD_FMT_F32;
+    else if (!dd_cpu_has(isa)) i.missing = "this CPU lacks it";
+    i.bf16 = dd_cpu_has_bf16(isa) ? DD_FMT_BF16_BLOCKS : DD_FMT_F32;
     i.packed_bytes = cpu_packed_bytes;
     i.pack = cpu_pack;
     i.scratch_bytes = cpu_scratch_bytes;
