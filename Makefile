@@ -162,6 +162,7 @@ $(O)/host/%.o: EXTRA = -fPIC
 $(O)/host/cli/%.o: EXTRA =
 # The expectations of checkkernel are loops over whole matrices.
 $(O)/tests/checkkernel/%.o: EXTRA = $(KERNEL_OPT_$(CONFIG))
+$(O)/tests/checkkernel/bench_report.o: EXTRA = -DCK_FLAGS='"$(OPT_$(CONFIG)) $(KERNEL_OPT_$(CONFIG)) $(CFLAGS)"'
 $(O)/kernels/%.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG))
 $(foreach i,$(ISA_ALL),$(eval $(O)/kernels/cpu/%_$(i).o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(FLAGS_$(i))))
 $(O)/kernels/cpu/cpu.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(addprefix -DDD_WITH_,$(ISA))

@@ -11,7 +11,7 @@ static const char help[] =
     "checkkernel [--quick | --full] [--op=GLOB] [--impl=GLOB] [--case=NAME|GLOB] [--seed=N] [-v]\n"
     "            --list       names of cases, not run\n"
     "            --mutants    faulty implementations, each of which must be caught\n"
-    "            --bench      times instead of tests: [--threads=N] [--json=FILE] [--commit=NAME]\n"
+    "            --bench      times instead of tests: [--threads=N] [--json=FILE] [--compare=FILE] [--commit=NAME]\n"
     "Exit status: 0 all passed, 1 a failure or nothing run, 2 usage, 77 what --impl names cannot run here.\n";
 
 bool ck_wanted(const char *glob, const char *name)
@@ -40,11 +40,8 @@ static bool option(ck_options *o, int argc, char **argv, int *i)
     const struct {
         const char *name;
         const char **to;
-    } texts[] = {{"--op", &o->op},
-                 {"--impl", &o->impl},
-                 {"--case", &o->case_name},
-                 {"--json", &o->json},
-                 {"--commit", &o->commit}};
+    } texts[] = {{"--op", &o->op},     {"--impl", &o->impl},     {"--case", &o->case_name},
+                 {"--json", &o->json}, {"--commit", &o->commit}, {"--compare", &o->compare}};
     const char *arg = argv[*i], *text;
     uint64_t n;
     for (int t = 0; t < CK_COUNT(texts); t++)

@@ -14,7 +14,7 @@ typedef struct ck_options {
     ck_mode mode;
     ck_level level;
     const char *op, *impl, *case_name; /* globs, or NULL: all */
-    const char *json, *commit;
+    const char *json, *compare, *commit;
     uint64_t seed;
     int threads; /* of benchmarks; 0: all CPUs */
     bool verbose;
