@@ -143,8 +143,8 @@ all: lib cli
 lib: $(LIB_A) $(if $(SAN),,$(LIB_SO) $(B)/$(SONAME))
 cli: $(B)/dydit
 # Shell tests make their broken files with small tools.
-unit: $(UNIT) $(TOOLS)
-unit-fast: $(UNIT_FAST) $(TOOLS)
+unit: $(UNIT) $(TOOLS) $(CHECKKERNEL)
+unit-fast: $(UNIT_FAST) $(TOOLS) $(CHECKKERNEL)
 fuzzers: $(FUZZERS)
 checkkernel: $(CHECKKERNEL)
 	$(CHECKKERNEL) --quick

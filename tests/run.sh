@@ -8,6 +8,7 @@
 #                 DYDIT (the program), BUILD (its folder) and TEST_TMP (an empty folder), both absolute, and print lines
 #                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`. A line `# sanitize: yes` marks those that run
 #                 under sanitizers too.
+# Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
@@ -87,6 +88,19 @@ unit_program() { # NAME PROGRAM
     # cmocka has no reasons: a test prints one line before it skips itself.
     awk -v p="$1" '/^not ok [0-9]+ # SKIP/ { sub(/^not ok [0-9]+ # SKIP /, ""); if (last ~ /^(ok|not ok|1[.][.])/) last = "no reason given"; sub(/^# */, "", last); print "skip  " p ", " $0 ": " last }
         { last = $0 }' "$log"
+}
+
+# Cases that an implementation does not offer are not tests; one that cannot run here at all is a skipped one.
+checkkernel() { # NAME PROGRAM OPTIONS...
+    local ok bad
+    run "$@"
+    read -r ok bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, [0-9]* skipped$/\1 \2/p' "$log" | tail -n 1)
+    if [ "$status" != 0 ] && [ "${bad:-0}" = 0 ] || [ -z "${ok-}" ]; then
+        bad=$((${bad:-0} + 1))
+        echo "exit status $status after ${ok:-0} passed cases" >>"$log"
+    fi
+    record "$1" "${ok:-0}" "$bad" 0 "$log"
+    while IFS= read -r line; do skip "$1" "$line"; done < <(sed -n 's/^SKIP  *all of //p' "$log")
 }
 
 shell_test() { # NAME SCRIPT CONFIG
@@ -174,6 +188,7 @@ under_asan() { # also runs the fuzz corpus
     [ "$mode" = fuzz ] || {
         mapfile -t list < <(sources tests/unit/test_*.c)
         units asan "${list[@]}"
+        checkkernel "asan/checkkernel" build/asan/tests/checkkernel --quick
         mapfile -t list < <(sanitized tests/cli/*.sh)
         shells asan "${list[@]}"
     }
@@ -194,8 +209,9 @@ under_tsan() {
     fi
     mapfile -t list < <(printf '%s\n' "${list[@]}" | sort -u)
     programs=("${list[@]/#/build/tsan/}")
-    build tsan "${programs[@]%.c}" || return
+    build tsan "${programs[@]%.c}" build/tsan/tests/checkkernel || return
     units tsan "${list[@]}"
+    checkkernel "tsan/checkkernel" build/tsan/tests/checkkernel --quick
 }
 
 finish() {
@@ -212,6 +228,7 @@ check)
     build "$config" all unit-fast || finish
     mapfile -t list < <(sources tests/unit/test_*.c | grep -v '/test_slow_')
     units "$config" "${list[@]}"
+    checkkernel "$config/checkkernel" "build/$config/tests/checkkernel" --quick
     mapfile -t list < <(sources tests/cli/*.sh | grep -v '/slow_')
     case $config in asan | tsan) mapfile -t list < <(sanitized "${list[@]}") ;; esac
     shells "$config" "${list[@]}"
@@ -221,6 +238,8 @@ test)
     if build release all unit examples; then
         mapfile -t list < <(sources tests/unit/test_*.c)
         units release "${list[@]}"
+        checkkernel "release/checkkernel" build/release/tests/checkkernel --full
+        checkkernel "release/checkkernel, mutants" build/release/tests/checkkernel --mutants
         mapfile -t list < <(sources tests/cli/*.sh)
         shells release "${list[@]}"
         examples

@@ -129,6 +129,7 @@ static void list_rest(ck_list *l)
         {.m = 9, .n = 48, .unit = 48, .k = 2500, .epilogue = DD_EPI_RESIDUAL, .rows = -1, .how = CK_OUTLIERS},
         {.m = 65, .n = 40, .unit = 40, .k = 3000, .by_k = CK_ALTERNATE, .rows = -1, .how = CK_UNIFORM},
         {.m = 33, .n = 64, .unit = 64, .k = 577, .epilogue = DD_EPI_GELU, .rows = -1, .how = CK_NORMAL},
+        {.m = 77, .n = 216, .unit = 72, .k = 1216, .rows = -1, .how = CK_NORMAL},
         {.m = 600, .n = 96, .unit = 32, .k = 16, .by_n = CK_ALTERNATE, .epilogue = DD_EPI_GELU, .rows = -1},
         {.m = 1100, .n = 64, .unit = 64, .k = 8, .rows = 1027, .how = CK_NORMAL},
     };
