@@ -47,6 +47,7 @@ static ck_impl plant(const ck_mutant *m, dd_ops *ops)
 #undef DD_OP
     snprintf(impl.name, sizeof impl.name, "mutant");
     impl.ops = ops;
+    if (m->pack) impl.pack = m->pack;
     ck_fault = m->fault;
     return impl;
 }

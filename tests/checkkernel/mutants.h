@@ -4,13 +4,14 @@
 #ifndef DD_TESTS_CHECKKERNEL_MUTANTS_H
 #define DD_TESTS_CHECKKERNEL_MUTANTS_H
 
-#include "kernels/ops.h"
+#include "tests/checkkernel/impl.h"
 
 typedef struct ck_mutant {
     const char *name;
     dd_op_id op;
     dd_ops with; /* the faulty entry; the others are NULL */
     int fault;   /* what ck_fault is while it runs, for functions that know several */
+    dd_status (*pack)(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out); /* or NULL */
 } ck_mutant;
 
 extern int ck_fault;

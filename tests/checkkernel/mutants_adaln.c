@@ -70,9 +70,9 @@ static dd_status adaln(const dd_exec *e, const dd_adaln_args *a)
     return DD_OK;
 }
 
-#define ADALN(name, fault)                         \
-    {                                              \
-        name, DD_OP_adaln, {.adaln = adaln}, fault \
+#define ADALN(name, fault)                               \
+    {                                                    \
+        name, DD_OP_adaln, {.adaln = adaln}, fault, NULL \
     }
 static const ck_mutant list[] = {
     ADALN("epsilon 1e-5", WRONG_EPS),

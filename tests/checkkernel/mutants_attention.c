@@ -93,9 +93,9 @@ static dd_status attention(const dd_exec *e, const dd_attention_args *a)
     return DD_OK;
 }
 
-#define ATTENTION(name, fault)                                 \
-    {                                                          \
-        name, DD_OP_attention, {.attention = attention}, fault \
+#define ATTENTION(name, fault)                                       \
+    {                                                                \
+        name, DD_OP_attention, {.attention = attention}, fault, NULL \
     }
 static const ck_mutant list[] = {
     ATTENTION("q and k swapped", SWAPPED_QK),

@@ -153,15 +153,15 @@ static void spoil(const dd_exec *e, const target *t)
 #undef DD_OP
 
 static const ck_mutant list[] = {
-#define DD_OP(op)                                                                             \
-    {"writes nothing", DD_OP_##op, {.op = op##_spoilt}, NOTHING_WRITTEN},                     \
-        {"one element too far", DD_OP_##op, {.op = op##_spoilt}, OVERRUN},                    \
-        {"one element before its output", DD_OP_##op, {.op = op##_spoilt}, UNDERRUN},         \
-        {"depends on the number of threads", DD_OP_##op, {.op = op##_spoilt}, THREE_THREADS}, \
-        {"depends on the run", DD_OP_##op, {.op = op##_spoilt}, SECOND_RUN},                  \
-        {"writes into an input", DD_OP_##op, {.op = op##_spoilt}, INPUT_WRITTEN},             \
-        {"writes behind its scratch", DD_OP_##op, {.op = op##_spoilt}, SCRATCH_OVERRUN},      \
-        {"one result is NaN", DD_OP_##op, {.op = op##_spoilt}, NOT_FINITE},
+#define DD_OP(op)                                                                                   \
+    {"writes nothing", DD_OP_##op, {.op = op##_spoilt}, NOTHING_WRITTEN, NULL},                     \
+        {"one element too far", DD_OP_##op, {.op = op##_spoilt}, OVERRUN, NULL},                    \
+        {"one element before its output", DD_OP_##op, {.op = op##_spoilt}, UNDERRUN, NULL},         \
+        {"depends on the number of threads", DD_OP_##op, {.op = op##_spoilt}, THREE_THREADS, NULL}, \
+        {"depends on the run", DD_OP_##op, {.op = op##_spoilt}, SECOND_RUN, NULL},                  \
+        {"writes into an input", DD_OP_##op, {.op = op##_spoilt}, INPUT_WRITTEN, NULL},             \
+        {"writes behind its scratch", DD_OP_##op, {.op = op##_spoilt}, SCRATCH_OVERRUN, NULL},      \
+        {"one result is NaN", DD_OP_##op, {.op = op##_spoilt}, NOT_FINITE, NULL},
 #include "kernels/ops.def"
 #undef DD_OP
 };

@@ -305,9 +305,45 @@ static dd_status fills_result_padding(const dd_exec *e, const dd_gemm_args *a)
     return st;
 }
 
-#define GEMM(name, fn)                    \
-    {                                     \
-        name, DD_OP_gemm, {.gemm = fn}, 0 \
+/* ---- packing ---- */
+
+typedef enum pack_fault {
+    CUTS_WEIGHTS,
+    KEEPS_PARTS,
+    LAST_WEIGHT_MISSING,
+    WEIGHTS_NOT_ROUNDED,
+    PACKS_TOO_FAR
+} pack_fault;
+
+static dd_status pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
+{
+    dd_weight_desc d = *desc;
+    const size_t n = (size_t)(d.n * d.k);
+    float *data = ck_alloc(n * sizeof *data);
+    (void)impl;
+    if (d.dtype == DD_F32) {
+        memcpy(data, d.data, n * sizeof *data);
+        d.data = data;
+        for (size_t i = 0; i < n && ck_fault == CUTS_WEIGHTS && d.as == DD_BF16; i++)
+            data[i] = dd_f32_from_bits(dd_f32_bits(data[i]) & 0xffff0000u);
+        if (ck_fault == LAST_WEIGHT_MISSING) data[n - 1] = 0;
+    }
+    if (ck_fault == KEEPS_PARTS) d.parts = 1;
+    if (ck_fault == WEIGHTS_NOT_ROUNDED) d.as = DD_F32;
+    const dd_status st = dd_ref_pack(&d, storage, out);
+    if (st == DD_OK) (*out)->as = desc->as;
+    if (ck_fault == PACKS_TOO_FAR) ((char *)storage)[dd_ref_packed_bytes(desc)] = 0;
+    free(data);
+    return st;
+}
+
+#define GEMM(name, fn)                          \
+    {                                           \
+        name, DD_OP_gemm, {.gemm = fn}, 0, NULL \
+    }
+#define PACK(name, fault)                  \
+    {                                      \
+        name, DD_OP_gemm, {0}, fault, pack \
     }
 static const ck_mutant list[] = {
     GEMM("skips the last row", skips_last_row),
@@ -332,6 +368,11 @@ static const ck_mutant list[] = {
     GEMM("reads the padding of its input", reads_padding),
     GEMM("reads rows that are not valid", reads_unused_rows),
     GEMM("writes into the padding of its result", fills_result_padding),
+    PACK("weights cut to bf16", CUTS_WEIGHTS),
+    PACK("weights not rounded to bf16", WEIGHTS_NOT_ROUNDED),
+    PACK("q, k and v not put together", KEEPS_PARTS),
+    PACK("last weight missing", LAST_WEIGHT_MISSING),
+    PACK("packs too far", PACKS_TOO_FAR),
 };
 
 ck_mutants ck_mutants_gemm(void) { return (ck_mutants){list, CK_COUNT(list)}; }

@@ -204,9 +204,9 @@ static dd_status solve(const dd_exec *e, const dd_solve_args *a)
     return st;
 }
 
-#define MUTANT(op, name, fault)             \
-    {                                       \
-        name, DD_OP_##op, {.op = op}, fault \
+#define MUTANT(op, name, fault)                   \
+    {                                             \
+        name, DD_OP_##op, {.op = op}, fault, NULL \
     }
 static const ck_mutant list[] = {
     MUTANT(cond, "embeddings of the first step", STEP_ZERO),
