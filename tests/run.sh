@@ -94,6 +94,10 @@ unit_program() { # NAME PROGRAM
 checkkernel() { # NAME PROGRAM OPTIONS...
     local ok bad
     run "$@"
+    if [ "$status" = 77 ]; then
+        skip "$1" "$(sed -n 's/^SKIP  *all of //p' "$log" | paste -sd ';')"
+        return
+    fi
     read -r ok bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, [0-9]* skipped$/\1 \2/p' "$log" | tail -n 1)
     if [ "$status" != 0 ] && [ "${bad:-0}" = 0 ] || [ -z "${ok-}" ]; then
         bad=$((${bad:-0} + 1))
@@ -243,6 +247,9 @@ test)
         mapfile -t list < <(sources tests/cli/*.sh)
         shells release "${list[@]}"
         examples
+    fi
+    if build softisa build/softisa/tests/checkkernel; then # bf16 on any machine with AVX-512
+        checkkernel "softisa/checkkernel" build/softisa/tests/checkkernel --full --impl=cpu_avx512bf16,cpu_amx
     fi
     under_asan cli unit fuzzers
     under_tsan

@@ -4,6 +4,7 @@
  * those of a GEMM come from memory as they do in a network. */
 #include "tests/checkkernel/bench.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,8 @@ int ck_run_bench(const ck_options *o)
         for (int f = 0; f < (impls[k].bf16 == DD_FMT_F32 ? 1 : 2); f++)
             for (int i = 0; i < ck_bench_n; i++) {
                 const ck_bench_case *c = &ck_bench_cases[i];
-                if (!ck_wanted(o->op, ck_op_name(c->op)) || !ck_wanted(o->case_name, c->name)) continue;
+                if (!ck_wanted(o->op, ck_op_name(c->op)) || (o->case_name && fnmatch(o->case_name, c->name, 0) != 0))
+                    continue;
                 if (f == 1 && c->op == DD_OP_route) continue; /* always float32 */
                 ok &= measure(&r, c, &impls[k], k, f ? impls[k].bf16 : DD_FMT_F32, &e);
             }

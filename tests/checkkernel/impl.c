@@ -49,7 +49,8 @@ static size_t cpu_scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t hea
 static ck_impl cpu_impl(dd_cpu_isa isa)
 {
     ck_impl i = {.isa = (int)isa, .ops = dd_cpu_ops(isa)};
-    snprintf(i.name, sizeof i.name, "cpu_%s%s", dd_cpu_isa_name(isa), dd_cpu_emulated(isa) ? "_soft" : "");
+    snprintf(i.name, sizeof i.name, "cpu_%s", dd_cpu_isa_name(isa));
+    i.emulated = dd_cpu_emulated(isa);
     if (i.ops == NULL) i.missing = "not in this build";
     else if (!dd_cpu_has(isa)) i.missing = "this CPU lacks it";
     i.bf16 = dd_cpu_has_bf16(isa) ? DD_FMT_BF16_BLOCKS : DD_FMT_F32;

@@ -13,6 +13,7 @@ struct ck_impl {
     char name[32]; /* "ref", "cpu_avx2": the backend, then the path */
     const dd_ops *ops;
     const char *missing; /* why it cannot run here, or NULL */
+    bool emulated;       /* statements in place of its instructions (CONFIG=softisa) */
     bool all_formats;    /* every format that ops.h allows; else float32, and bf16 as below */
     dd_format bf16;      /* format of GEMM inputs in bf16; DD_FMT_F32: it has none */
     int isa;             /* dd_cpu_isa, or -1 */

@@ -93,6 +93,7 @@ int ck_run_checks(const ck_options *o)
         if (!ck_wanted(o->impl, impls[k].name)) continue;
         named++;
         available += impls[k].missing == NULL;
+        if (impls[k].emulated && !impls[k].missing) printf("%s is emulated\n", impls[k].name);
         if (impls[k].missing) printf("SKIP     all of %s: %s\n", impls[k].name, impls[k].missing);
     }
     if (named && !available) return 77;

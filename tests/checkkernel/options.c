@@ -8,15 +8,20 @@
 #include <string.h>
 
 static const char help[] =
-    "checkkernel [--quick | --full] [--op=GLOB] [--impl=GLOB] [--case=NAME|GLOB] [--seed=N] [-v]\n"
+    "checkkernel [--quick | --full] [--op=GLOB,...] [--impl=GLOB,...] [--case=NAME|GLOB] [--seed=N] [-v]\n"
     "            --list       names of cases, not run\n"
     "            --mutants    faulty implementations, each of which must be caught\n"
     "            --bench      times instead of tests: [--threads=N] [--json=FILE] [--compare=FILE] [--commit=NAME]\n"
     "Exit status: 0 all passed, 1 a failure or nothing run, 2 usage, 77 what --impl names cannot run here.\n";
 
-bool ck_wanted(const char *glob, const char *name)
+bool ck_wanted(const char *globs, const char *name)
 {
-    return glob == NULL || strcmp(glob, name) == 0 || fnmatch(glob, name, 0) == 0;
+    char one[64];
+    for (const char *p = globs; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        snprintf(one, sizeof one, "%.*s", (int)strcspn(p, ","), p);
+        if (fnmatch(one, name, 0) == 0) return true;
+    }
+    return globs == NULL;
 }
 
 /* The value of --name=value or of --name value; NULL if arg is another option. */
