@@ -18,6 +18,7 @@ mode=${1:-check}
 make=${MAKE:-make}
 limit=${TEST_TIMEOUT:-600} # seconds for one program
 tsan_units=${TSAN_UNITS:-test_*thread* test_base test_kernels_cpu* test_session test_run* test_golden_forward}
+softisa_units=${SOFTISA_UNITS:-test_kernels_bf16* test_kernels_cpu* test_golden_*}
 
 passed=0 failed=0 skipped=0
 tmp=$(mktemp -d) || exit 1
@@ -219,6 +220,23 @@ under_tsan() {
         --impl=cpu_avx2,cpu_avx512bf16,cpu_amx # the division of work is shared, and tsan is slow
 }
 
+# Where the CPU lacks instructions of bf16, their kernels run on statements that do the same.
+under_softisa() {
+    local there p
+    there=$(build/release/dydit info | sed -n 's/^isas  *//p')
+    case $there in
+    *avx512bf16*amx*) skip "softisa" "this CPU has what it emulates"; return ;;
+    *avx512*) ;;
+    *) skip "softisa" "emulates on AVX-512 only; this CPU has $there"; return ;;
+    esac
+    list=()
+    for p in $softisa_units; do mapfile -t -O "${#list[@]}" list < <(compgen -G "tests/unit/$p.c"); done
+    programs=("${list[@]/#/build/softisa/}")
+    build softisa "${programs[@]%.c}" build/softisa/tests/checkkernel || return
+    units softisa "${list[@]}"
+    checkkernel "softisa/checkkernel" build/softisa/tests/checkkernel --full --impl=cpu_avx512bf16,cpu_amx
+}
+
 finish() {
     [ $((passed + failed)) -gt 0 ] || { echo "no test was run"; failed=1; }
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -249,9 +267,7 @@ test)
         shells release "${list[@]}"
         examples
     fi
-    if build softisa build/softisa/tests/checkkernel; then # bf16 on any machine with AVX-512
-        checkkernel "softisa/checkkernel" build/softisa/tests/checkkernel --full --impl=cpu_avx512bf16,cpu_amx
-    fi
+    under_softisa
     under_asan cli unit fuzzers
     under_tsan
     ;;

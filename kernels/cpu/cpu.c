@@ -43,6 +43,8 @@ bool dd_cpu_has_bf16(dd_cpu_isa isa) { return isa == DD_ISA_AVX512BF16 || isa ==
 size_t dd_cpu_scratch_bytes(int32_t max_tokens, int32_t head_dim, int32_t router_hidden)
 {
     (void)router_hidden; /* any number of hidden units fits: they are reduced panel by panel */
-    const size_t attention = dd_cpu_attention_scratch(max_tokens, head_dim);
+    const size_t f32 = dd_cpu_attention_scratch(max_tokens, head_dim);
+    const size_t bf16 = dd_cpu_attention_bf16_scratch(max_tokens, head_dim);
+    const size_t attention = f32 > bf16 ? f32 : bf16;
     return attention > DD_SCRATCH_MIN ? attention : DD_SCRATCH_MIN;
 }

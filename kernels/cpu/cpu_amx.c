@@ -6,17 +6,7 @@
 #define DD_VL 16
 #define DD_TABLE dd_cpu_ops_amx
 #include "kernels/cpu/adaln_bf16_tmpl.h"
-
-static dd_status gemm_bf16(const dd_exec *exec, const dd_gemm_args *args)
-{
-    (void)exec, (void)args;
-    return DD_ERR_UNSUPPORTED;
-}
-
-static dd_status attention_bf16(const dd_exec *exec, const dd_attention_args *args)
-{
-    (void)exec, (void)args;
-    return DD_ERR_UNSUPPORTED;
-}
+#include "kernels/cpu/attention_bf16_tmpl.h"
+#include "kernels/cpu/gemm_bf16_tmpl.h"
 
 #include "kernels/cpu/table_bf16_tmpl.h"

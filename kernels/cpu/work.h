@@ -48,6 +48,7 @@ typedef struct dd_gemm_job {
     const int32_t *n_list, *k_list;
     int64_t m, blocks; /* rows; blocks of mc rows */
     int64_t c_unit;    /* columns of the result from one active unit to the next */
+    int64_t width;     /* bf16: columns of the result */
     int32_t step;
     int k_chunks, k_tail, panels, mc;
 } dd_gemm_job;
@@ -87,6 +88,11 @@ dd_status dd_cpu_adaln_run(const dd_exec *exec, const dd_adaln_args *args, dd_fo
 dd_status dd_cpu_route_run(const dd_exec *exec, const dd_route_args *args, dd_task *task);
 dd_status dd_cpu_patch_embed_run(const dd_exec *exec, const dd_patch_embed_args *args, dd_task *task);
 size_t dd_cpu_attention_scratch(int64_t tokens, int64_t head_dim);
+
+/* Checks the arguments of a GEMM in bf16 and fills the job except mc and blocks. Nothing to do: m or panels is 0. */
+dd_status dd_cpu_gemm_bf16_open(const dd_exec *exec, const dd_gemm_args *args, dd_gemm_job *job);
+dd_status dd_cpu_attention_bf16_run(const dd_exec *exec, const dd_attention_args *args, dd_task *task);
+size_t dd_cpu_attention_bf16_scratch(int64_t tokens, int64_t head_dim);
 
 /* Ops that need no instruction set of their own. */
 dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args);

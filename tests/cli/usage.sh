@@ -85,6 +85,19 @@ refused 2 'one of' sample --ckpt "$GLYPHS" --progress fancy
 refused 2 'cfg-channels' sample --ckpt "$GLYPHS" --cfg-channels 2
 for v in fp16 tf32 fp8; do refused 3 "precision $v: backend .* computes in fp32 or bf16" sample --ckpt "$GLYPHS" --precision $v; done
 refused 2 "precision 'int3' is not known: auto, fp32 or bf16" info --precision int3
+DYDIT_ISA=avx3 refused 2 'DYDIT_ISA=avx3 is not known: portable, avx2, avx512, avx512bf16 or amx' info
+accepted info
+check "info lists instruction sets" grep -q -E -x 'isas  *portable(, (avx2|avx512|(avx512bf16|amx)( \(emulated\))?))*' "$OUT"
+isas=$(sed -n 's/^isas  *//p' "$OUT")
+for isa in portable avx2 avx512 avx512bf16 amx; do
+    case ", $isas," in
+    *", $isa,"* | *", $isa (emulated),"*)
+        DYDIT_ISA=$isa accepted info
+        check "$isa is used when asked for" grep -q "^in use  *cpu: $isa[, ]" "$OUT"
+        ;;
+    *) DYDIT_ISA=$isa refused 3 "DYDIT_ISA=$isa: not on this CPU or not in this build; there are portable" info ;;
+    esac
+done
 refused 2 'threads' sample --ckpt "$GLYPHS" --threads -1
 refused 2 'quantum' sample --ckpt "$GLYPHS" --backend quantum
 refused 2 'euler' sample --ckpt "$GLYPHS" --sampler euler
