@@ -108,19 +108,22 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
+CHECKKERNEL_SRC := $(sort $(wildcard tests/checkkernel/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 
 objects = $(patsubst %.c,$(O)/%.o,$(1))
 LIB_OBJ := $(call objects,$(LIB_SRC))
 CLI_OBJ := $(call objects,$(CLI_SRC))
 SUPPORT_OBJ := $(call objects,$(SUPPORT_SRC))
-TEST_OBJ := $(call objects,$(UNIT_SRC) $(FUZZ_SRC) $(TOOL_SRC)) $(SUPPORT_OBJ)
+CHECKKERNEL_OBJ := $(call objects,$(CHECKKERNEL_SRC))
+TEST_OBJ := $(call objects,$(UNIT_SRC) $(FUZZ_SRC) $(TOOL_SRC)) $(SUPPORT_OBJ) $(CHECKKERNEL_OBJ)
 EXAMPLE_OBJ := $(call objects,$(EXAMPLE_SRC))
 UNIT := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
 UNIT_FAST := $(filter-out $(B)/tests/unit/test_slow_%,$(UNIT))
 FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 TOOLS := $(patsubst %.c,$(B)/%,$(TOOL_SRC))
 EXAMPLES := $(patsubst %.c,$(B)/%,$(EXAMPLE_SRC))
+CHECKKERNEL := $(B)/tests/checkkernel
 
 LIB_A := $(B)/libdydit.a
 LIB_SO := $(B)/libdydit.so
@@ -132,7 +135,8 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 
 # ---- build ---------------------------------------------------------------------------------------------------------
 
-.PHONY: all lib cli unit unit-fast fuzzers examples asan tsan debug softisa check test test-run demo demo-run fuzz layers \
+.PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug softisa check test test-run demo \
+	demo-run fuzz layers \
 	format format-check install uninstall clean help print-config FORCE
 
 all: lib cli
@@ -140,9 +144,11 @@ all: lib cli
 lib: $(LIB_A) $(if $(SAN),,$(LIB_SO) $(B)/$(SONAME))
 cli: $(B)/dydit
 # Shell tests make their broken files with small tools.
-unit: $(UNIT) $(TOOLS)
-unit-fast: $(UNIT_FAST) $(TOOLS)
+unit: $(UNIT) $(TOOLS) $(CHECKKERNEL)
+unit-fast: $(UNIT_FAST) $(TOOLS) $(CHECKKERNEL)
 fuzzers: $(FUZZERS)
+checkkernel: $(CHECKKERNEL)
+	$(CHECKKERNEL) --quick
 examples: $(EXAMPLES)
 asan tsan debug softisa:
 	+@$(MAKE) CONFIG=$@ all
@@ -156,6 +162,9 @@ $(TEST_OBJ): INC = -I. -Iinclude -Itests $(PKG_CFLAGS)
 # Of several patterns the most specific one counts.
 $(O)/host/%.o: EXTRA = -fPIC
 $(O)/host/cli/%.o: EXTRA =
+# The expectations of checkkernel are loops over whole matrices.
+$(O)/tests/checkkernel/%.o: EXTRA = $(KERNEL_OPT_$(CONFIG))
+$(O)/tests/checkkernel/bench_report.o: EXTRA = -DCK_FLAGS='"$(OPT_$(CONFIG)) $(KERNEL_OPT_$(CONFIG)) $(CFLAGS)"'
 $(O)/kernels/%.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG))
 $(foreach i,$(ISA_ALL),$(eval $(O)/kernels/cpu/%_$(i).o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(FLAGS_$(i))))
 $(O)/kernels/cpu/cpu.o $(O)/kernels/cpu/peak.o: EXTRA = -fPIC $(KERNEL_OPT_$(CONFIG)) $(addprefix -DDD_WITH_,$(ISA))
@@ -214,6 +223,12 @@ $(TOOLS): $(B)/tests/tools/%: $(O)/tests/tools/%.o $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
+
+# Every op of every implementation against the reference; tests/checkkernel/README.md.
+$(CHECKKERNEL): $(CHECKKERNEL_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(CHECKKERNEL_OBJ) $(LIB_A) $(LDLIBS)
 
 $(EXAMPLES): $(B)/examples/%: $(O)/examples/%.o $(LIB_A)
 	$(call say,LINK,$@)
@@ -296,6 +311,7 @@ help:
 	'all (default)   the command dydit and the libraries, in build/CONFIG' \
 	'lib cli         one of the two' \
 	'unit examples   test programs (cmocka), examples of the C interface' \
+	'checkkernel     kernels against the reference, quick cases; build/CONFIG/tests/checkkernel --help' \
 	'asan tsan debug softisa' \
 	'                the same as all in another configuration, side by side' \
 	'demo            gets dependencies, builds, draws the demo sheet' \

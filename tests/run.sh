@@ -8,6 +8,7 @@
 #                 DYDIT (the program), BUILD (its folder) and TEST_TMP (an empty folder), both absolute, and print lines
 #                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`. A line `# sanitize: yes` marks those that run
 #                 under sanitizers too.
+# Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
@@ -88,6 +89,23 @@ unit_program() { # NAME PROGRAM
     # cmocka has no reasons: a test prints one line before it skips itself.
     awk -v p="$1" '/^not ok [0-9]+ # SKIP/ { sub(/^not ok [0-9]+ # SKIP /, ""); if (last ~ /^(ok|not ok|1[.][.])/) last = "no reason given"; sub(/^# */, "", last); print "skip  " p ", " $0 ": " last }
         { last = $0 }' "$log"
+}
+
+# Cases that an implementation does not offer are not tests; one that cannot run here at all is a skipped one.
+checkkernel() { # NAME PROGRAM OPTIONS...
+    local ok bad
+    run "$@"
+    if [ "$status" = 77 ]; then
+        skip "$1" "$(sed -n 's/^SKIP  *all of //p' "$log" | paste -sd ';')"
+        return
+    fi
+    read -r ok bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, [0-9]* skipped$/\1 \2/p' "$log" | tail -n 1)
+    if [ "$status" != 0 ] && [ "${bad:-0}" = 0 ] || [ -z "${ok-}" ]; then
+        bad=$((${bad:-0} + 1))
+        echo "exit status $status after ${ok:-0} passed cases" >>"$log"
+    fi
+    record "$1" "${ok:-0}" "$bad" 0 "$log"
+    while IFS= read -r line; do skip "$1" "$line"; done < <(sed -n 's/^SKIP  *all of //p' "$log")
 }
 
 shell_test() { # NAME SCRIPT CONFIG
@@ -175,6 +193,7 @@ under_asan() { # also runs the fuzz corpus
     [ "$mode" = fuzz ] || {
         mapfile -t list < <(sources tests/unit/test_*.c)
         units asan "${list[@]}"
+        checkkernel "asan/checkkernel" build/asan/tests/checkkernel --quick
         mapfile -t list < <(sanitized tests/cli/*.sh)
         shells asan "${list[@]}"
     }
@@ -195,8 +214,10 @@ under_tsan() {
     fi
     mapfile -t list < <(printf '%s\n' "${list[@]}" | sort -u)
     programs=("${list[@]/#/build/tsan/}")
-    build tsan "${programs[@]%.c}" || return
+    build tsan "${programs[@]%.c}" build/tsan/tests/checkkernel || return
     units tsan "${list[@]}"
+    checkkernel "tsan/checkkernel" build/tsan/tests/checkkernel --quick \
+        --impl=cpu_avx2,cpu_avx512bf16,cpu_amx # the division of work is shared, and tsan is slow
 }
 
 # Where the CPU lacks instructions of bf16, their kernels run on statements that do the same.
@@ -211,8 +232,9 @@ under_softisa() {
     list=()
     for p in $softisa_units; do mapfile -t -O "${#list[@]}" list < <(compgen -G "tests/unit/$p.c"); done
     programs=("${list[@]/#/build/softisa/}")
-    build softisa "${programs[@]%.c}" || return
+    build softisa "${programs[@]%.c}" build/softisa/tests/checkkernel || return
     units softisa "${list[@]}"
+    checkkernel "softisa/checkkernel" build/softisa/tests/checkkernel --full --impl=cpu_avx512bf16,cpu_amx
 }
 
 finish() {
@@ -229,6 +251,7 @@ check)
     build "$config" all unit-fast || finish
     mapfile -t list < <(sources tests/unit/test_*.c | grep -v '/test_slow_')
     units "$config" "${list[@]}"
+    checkkernel "$config/checkkernel" "build/$config/tests/checkkernel" --quick
     mapfile -t list < <(sources tests/cli/*.sh | grep -v '/slow_')
     case $config in asan | tsan) mapfile -t list < <(sanitized "${list[@]}") ;; esac
     shells "$config" "${list[@]}"
@@ -238,6 +261,8 @@ test)
     if build release all unit examples; then
         mapfile -t list < <(sources tests/unit/test_*.c)
         units release "${list[@]}"
+        checkkernel "release/checkkernel" build/release/tests/checkkernel --full
+        checkkernel "release/checkkernel, mutants" build/release/tests/checkkernel --mutants
         mapfile -t list < <(sources tests/cli/*.sh)
         shells release "${list[@]}"
         examples

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * CPU backend: packing of weights, refused arguments, and NaN that must stay visible. */
+ * CPU backend: packing of weights, and arguments that must be refused. */
 #include "tests/unit/kernel_test.h"
 
 static runner *const one = &runners[0]; /* serial */
@@ -180,70 +180,13 @@ static void refused_arguments(void **state)
     weight_close(&w);
 }
 
-/* A NaN in row 1 spoils row 1 everywhere and nothing else. */
-static void nan_spoils_its_row(void **state)
-{
-    (void)state;
-    enum { M = 10, N = 56, K = 24 };
-    rnd r = rnd_open(9);
-    weight w = weight_pack(buf_random(&r, N * K, NORMAL), N, K, N);
-    buf a = buf_random(&r, M * K, NORMAL), c = buf_open(M * N), t = buf_random(&r, 2 * K, NORMAL), y = buf_open(M * K);
-    int32_t zero[M] = {0}, idx[M], count;
-    uint8_t mask[M];
-    const float bias[N] = {0};
-    a.p[K + 5] = NAN;
-    for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
-        const dd_ops *ops = dd_cpu_ops(isa);
-        for (int e = DD_EPI_BIAS; e <= DD_EPI_GELU; e++) {
-            const dd_gemm_args g = {
-                .a = a.p, .w = w.cpu, .c = c.p, .lda = K, .ldc = N, .m = M, .epilogue = (dd_epilogue)e};
-            assert_int_equal(ops->gemm(&one->exec, &g), DD_OK);
-            for (int i = 0; i < M * N; i++) assert_int_equal(dd_f32_finite(c.p[i]), i / N != 1);
-        }
-        const dd_adaln_args l = {
-            .x = a.p, .y = y.p, .ldy = K, .cond = {t.p, 0, 0, zero, zero}, .scale = K, .r = 1, .s = M, .d = K};
-        assert_int_equal(ops->adaln(&one->exec, &l), DD_OK);
-        for (int i = 0; i < M * K; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / K != 1);
-        /* query of token 1 only: a NaN there (q is the first third) spoils its result and no other */
-        const dd_attention_args at = {
-            .qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .ld_head = 24, .r = 1, .s = M, .h = 1, .e = 8};
-        assert_int_equal(ops->attention(&one->exec, &at), DD_OK);
-        for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i / 8 != 1);
-        const dd_route_args ro = {.x = a.p,
-                                  .w1 = w.cpu,
-                                  .b1 = bias,
-                                  .w2 = w.data.p,
-                                  .b2 = t.p,
-                                  .idx = idx,
-                                  .count = &count,
-                                  .mask = mask,
-                                  .r = 1,
-                                  .s = M,
-                                  .d = K,
-                                  .j = N};
-        assert_int_equal(ops->route(&one->exec, &ro), DD_OK);
-        assert_int_equal(mask[1], 0);
-    }
-    a.p[K + 5] = 0;
-    a.p[K + 20] = NAN; /* in v: every query of the head reads it */
-    for (dd_cpu_isa isa = DD_ISA_PORTABLE; isa <= dd_cpu_detect(); isa++) {
-        const dd_attention_args at = {
-            .qkv = a.p, .out = y.p, .ldq = K, .ldo = 8, .ld_head = 24, .r = 1, .s = M, .h = 1, .e = 8};
-        assert_int_equal(dd_cpu_ops(isa)->attention(&one->exec, &at), DD_OK);
-        for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(y.p[i]), i % 8 != 4);
-    }
-    weight_close(&w);
-    buf_close(&a);
-    buf_close(&c);
-    buf_close(&t);
-    buf_close(&y);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(widths_and_units),  cmocka_unit_test(types_and_pieces),   cmocka_unit_test(refused_weights),
-        cmocka_unit_test(refused_arguments), cmocka_unit_test(nan_spoils_its_row),
+        cmocka_unit_test(widths_and_units),
+        cmocka_unit_test(types_and_pieces),
+        cmocka_unit_test(refused_weights),
+        cmocka_unit_test(refused_arguments),
     };
     return cmocka_run_group_tests(tests, open_runners, close_runners);
 }

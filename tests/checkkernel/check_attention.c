@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ * Attention. What is right: dd_ref_attention on the same inputs, with a float32 result.
+ *
+ * Bound, u = 2^-24. A score s_j = q.k_j / sqrt(E) errs by d_j <= (E + 4) u sum |q k_j| / sqrt(E), however it is summed;
+ * subtracting the maximum rounds once more, by u (|s_j| + |max|), and the error of the maximum itself is common to all
+ * weights and cancels. So the weight p_j errs by a factor 1 + f_j, f_j = expm1(d_j + 2 u (|s_j| + |max|) + 8 u), where 8 u
+ * is for e^x. With c_S = min(S, 6 sqrt(S)) + 3 for sums over the keys (see check_gemm.c):
+ *   numerator:    N = sum p_j |v_j| (f_j + c_S u),   denominator, relative:  F = sum p_j f_j + c_S u,
+ *   |error| <= (N + |out| (F + 3 u)) / (1 - F).
+ * From bfloat16 inputs e^x and 1/x may be approximate: f_j + CK_APPROX. The weights may be rounded to bfloat16, by e_j
+ * <= 2^-8, before they meet v; the result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
+ * sums the rounded weights: at most 2^-8 sum p_j |.|, and for scores without a pattern 6 sqrt(sum (p_j 2^-8 .)^2) by the
+ * same argument as in check_gemm.c. Cases with v in [2, 4) make that small enough to see how results are rounded.
+ * A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
+ * The columns between heads (ld_head) hold NaN here: nothing may come from them. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/checkkernel/check.h"
+
+typedef struct params {
+    int r, s, h, e;
+    ck_mask heads;
+    int gap; /* columns between heads */
+    dd_format qkv, out;
+    ck_pattern how;
+    bool lifted; /* v + 3 */
+    int nan;     /* 0 none, 1 in q of a token, 2 in v of a token */
+} params;
+
+static void add_case(ck_list *l, params p)
+{
+    static const char *const nans[] = {"", ",nan=q", ",nan=v"};
+    ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s", p.r, p.s, p.h, p.e,
+                ck_format_name(p.qkv), ck_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
+                p.lifted ? ",lifted" : "", nans[p.nan]);
+}
+
+static void list(ck_list *l)
+{
+    static const dd_format formats[][2] = {{DD_FMT_F32, DD_FMT_F32},
+                                           {DD_FMT_BF16, DD_FMT_BF16},
+                                           {DD_FMT_BF16, DD_FMT_BF16_BLOCKS},
+                                           {DD_FMT_BF16, DD_FMT_F32}};
+    static const int dims[] = {8, 16, 24, 32, 40, 64, 72, 80, 128}, tokens[] = {1, 2, 5, 15, 16, 17, 31, 33, 64, 65};
+    int turn = 0;
+    for (int f = 0; f < CK_COUNT(formats); f++) {
+        params p = {.qkv = formats[f][0], .out = formats[f][1]};
+        for (int e = 0; e < CK_COUNT(dims); e++)
+            for (int s = 0; s < CK_COUNT(tokens); s++, turn++) {
+                p.r = 2;
+                p.s = tokens[s];
+                p.h = 3;
+                p.e = dims[e];
+                p.how = (ck_pattern)(turn % 4);
+                p.gap = turn % 2 ? 0 : (32 - 3 * p.e % 32) % 32;
+                if (l->level == CK_FULL || (e + f) % 10 == s) add_case(l, p);
+            }
+        p = (params){
+            .r = 2, .s = 11, .h = 4, .e = 24, .gap = 8, .qkv = formats[f][0], .out = formats[f][1], .how = CK_NORMAL};
+        for (int m = 0; m < CK_MASKS; m++) {
+            p.heads = (ck_mask)m;
+            if (l->level == CK_FULL || (m + f) % 2 == 0) add_case(l, p);
+        }
+        p.heads = CK_NULL;
+        for (int how = CK_UNIFORM; how < CK_PATTERNS; how++) {
+            p.how = (ck_pattern)how;
+            if (l->level == CK_FULL || (how + f) % 2) add_case(l, p);
+        }
+        p.how = CK_UNIFORM;
+        p.lifted = true;
+        p.s = l->level == CK_FULL ? 320 : 192;
+        add_case(l, p);
+        p.lifted = false;
+        p.s = 11;
+        p.how = CK_NORMAL;
+        for (p.nan = 1; p.nan <= 2; p.nan++) add_case(l, p);
+        p = (params){.r = 1, .s = 256, .h = 1, .e = 72, .qkv = formats[f][0], .out = formats[f][1], .how = CK_NORMAL};
+        if (l->level == CK_FULL || f == 0) add_case(l, p);
+        p = (params){.r = 1, .s = 1025, .h = 1, .e = 8, .qkv = formats[f][0], .out = formats[f][1], .how = CK_UNIFORM};
+        if (l->level == CK_FULL) add_case(l, p);
+    }
+    static const struct {
+        int width, heads;
+    } dits[] = {
+#define DD_SHAPE(name, width, heads, blocks) {width, heads},
+#include "bench/shapes.def"
+#undef DD_SHAPE
+    };
+    for (int i = 0; l->level == CK_FULL && i < CK_COUNT(dits); i++)
+        for (int f = 0; f < CK_COUNT(formats); f++) {
+            const int e = dits[i].width / dits[i].heads;
+            add_case(l, (params){.r = 2,
+                                 .s = 96,
+                                 .h = dits[i].heads,
+                                 .e = e,
+                                 .heads = CK_RANDOM,
+                                 .gap = (32 - 3 * e % 32) % 32,
+                                 .qkv = formats[f][0],
+                                 .out = formats[f][1],
+                                 .how = CK_NORMAL});
+        }
+}
+
+static const char *unsupported(const ck_impl *impl, const void *q)
+{
+    const params *p = q;
+    if (impl->all_formats) return NULL;
+    if (p->qkv == DD_FMT_F32) return p->out == DD_FMT_F32 ? NULL : "format";
+    return impl->bf16 != DD_FMT_F32 && p->out == impl->bf16 ? NULL : "format";
+}
+
+/* Weights and scores of one query; v of its head is [s, e] after q and k. */
+typedef struct query {
+    const params *p;
+    const float *q, *first; /* the query; q of token 0 of its head */
+    int64_t ld;
+    double *weight, *f; /* [s] */
+    float *naive;       /* [s] */
+} query;
+
+static void query_scores(const query *y)
+{
+    const int s = y->p->s, e = y->p->e;
+    const double extra = y->p->qkv == DD_FMT_F32 ? 0 : CK_APPROX;
+    double max = -HUGE_VAL, sum = 0;
+    float top = -HUGE_VALF, nsum = 0;
+    for (int j = 0; j < s; j++) {
+        const float *k = y->first + j * y->ld + e;
+        double dot = 0;
+        float naive = 0;
+        for (int x = 0; x < e; x++) {
+            dot += (double)y->q[x] * k[x];
+            naive += y->q[x] * k[x];
+        }
+        y->weight[j] = dot / sqrt((double)e);
+        y->f[j] = (e + 4) * CK_EPS * ck_abs_dot(y->q, k, e) / sqrt((double)e);
+        y->naive[j] = naive / sqrtf((float)e);
+        max = fmax(max, y->weight[j]);
+        top = fmaxf(top, y->naive[j]);
+    }
+    for (int j = 0; j < s; j++) {
+        const double d = y->f[j] + 2 * CK_EPS * (fabs(y->weight[j]) + fabs(max)) + 8 * CK_EPS;
+        y->f[j] = expm1(fmin(d, 50)) + extra;
+        sum += y->weight[j] = exp(y->weight[j] - max);
+        nsum += y->naive[j] = expf(y->naive[j] - top);
+    }
+    for (int j = 0; j < s; j++) {
+        y->weight[j] /= sum;
+        y->naive[j] /= nsum;
+    }
+}
+
+static double bound_of(const query *y, int x, double want)
+{
+    const int s = y->p->s;
+    const float *v = y->first + 2 * y->p->e + x;
+    const double cs = (fmin(s, 6 * sqrt((double)s)) + 3) * CK_EPS;
+    double n = 0, f = cs, top = 0, sum[2] = {0}, square[2] = {0};
+    for (int j = 0; j < s; j++) {
+        const double a = fabs((double)v[j * y->ld]), p = y->weight[j],
+                     parts[2] = {p * a, p * fabs(v[j * y->ld] - want)};
+        n += p * a * (y->f[j] + cs);
+        f += p * y->f[j];
+        top = fmax(top, a);
+        for (int i = 0; i < 2; i++) {
+            sum[i] += parts[i];
+            square[i] += parts[i] * parts[i];
+        }
+    }
+    const double flush = s * CK_FLUSH * (1 + top), trivial = 2 * top * (1 + 4 * cs + 0x1p-6);
+    if (!(f < 0.5)) return trivial + flush;
+    const bool chance = y->p->how == CK_UNIFORM || y->p->how == CK_NORMAL || y->p->how == CK_OUTLIERS;
+    double rounded = 0;
+    for (int i = 0; i < 2 && y->p->qkv != DD_FMT_F32; i++)
+        rounded = fmax(rounded, 0x1p-8 * (chance ? fmin(sum[i], 6 * sqrt(square[i])) : sum[i]));
+    return fmin((n + rounded + fabs(want) * (f + 3 * CK_EPS)) / (1 - f), trivial) + flush;
+}
+
+static void expect(ck_case *c, const float *qkv, int64_t heads, const ck_matrix *out)
+{
+    const params *p = c->params;
+    const dd_attention_args *g = &c->args.attention;
+    const int64_t width = heads * p->e, rows = (int64_t)p->r * p->s;
+    float *want = ck_alloc((size_t)(rows * width + 1) * sizeof *want);
+    dd_attention_args a = *g;
+    a.out = want;
+    a.out_format = DD_FMT_F32;
+    a.ldo = width;
+    ck_reference(c, &(dd_op_args){.attention = a});
+    query y = {.p = p, .ld = g->ldq};
+    y.weight = ck_alloc((size_t)p->s * sizeof(double));
+    y.f = ck_alloc((size_t)p->s * sizeof(double));
+    y.naive = ck_alloc((size_t)p->s * sizeof(float));
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t h = 0; h < heads; h++) {
+            y.q = qkv + i * g->ldq + h * g->ld_head;
+            y.first = qkv + i / p->s * p->s * g->ldq + h * g->ld_head;
+            query_scores(&y);
+            for (int x = 0; x < p->e; x++) {
+                const double exact = (double)want[i * width + h * p->e + x];
+                float naive = 0;
+                for (int j = 0; j < p->s; j++) naive += y.naive[j] * y.first[j * y.ld + 2 * p->e + x];
+                ck_expect_near(out->t, ck_matrix_at(out, i, h * p->e + x), exact, bound_of(&y, x, exact), naive);
+            }
+        }
+    ck_matrix_finish(out, rows, width);
+    free(want);
+    free(y.weight);
+    free(y.f);
+    free(y.naive);
+}
+
+static void build(ck_case *c)
+{
+    const params *p = c->params;
+    dd_attention_args *g = &c->args.attention;
+    const int32_t *list;
+    const int64_t rows = (int64_t)p->r * p->s;
+    *g = (dd_attention_args){.qkv_format = p->qkv,
+                             .out_format = p->out,
+                             .ld_head = 3 * p->e + p->gap,
+                             .r = p->r,
+                             .s = p->s,
+                             .h = p->h,
+                             .e = p->e};
+    g->heads = ck_slices(c, "heads", 3 * (int64_t)p->h * p->e, 3 * (int64_t)p->e, p->heads, &list);
+    const int64_t heads = ck_active(list, 3 * (int64_t)p->h * p->e) / (3 * p->e);
+    g->ldq = ck_ld(p->qkv, heads * g->ld_head, p->qkv == DD_FMT_F32 ? 5 : 2);
+    g->ldo = ck_ld(p->out, heads * p->e, p->out == DD_FMT_F32 ? 3 : 2);
+    const ck_matrix qkv = ck_matrix_open(c, "qkv", p->qkv, rows, g->ldq, false);
+    const ck_matrix out = ck_matrix_open(c, "out", p->out, rows, g->ldo, true);
+    g->qkv = qkv.t->p;
+    g->out = out.t->p;
+    c->tokens = p->s;
+    c->head_dim = p->e;
+    c->zeros_ok = p->how == CK_ZEROS;
+    float *plain = ck_alloc((size_t)(rows * g->ldq) * sizeof *plain);
+    ck_fill(&c->rng, plain, (size_t)(rows * g->ldq), p->how);
+    if (p->nan) plain[(p->s > 1) * g->ldq + (p->nan == 1 ? 3 : 2 * p->e + 4)] = dd_f32_from_bits(0x7fc00000);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t x = h * g->ld_head; x < h * g->ld_head + 3 * p->e; x++) {
+                const bool lift = p->lifted && x - h * g->ld_head >= 2 * p->e;
+                ck_matrix_set(&qkv, i, x, plain[i * g->ldq + x] + (lift ? 3.0f : 0.0f));
+                plain[i * g->ldq + x] = ck_matrix_get(&qkv, i, x);
+            }
+    expect(c, plain, heads, &out);
+    free(plain);
+}
+
+/* A row of the batch, and a head, give the same bits alone as in company. */
+static bool variant(ck_case *c, int i)
+{
+    const params *p = c->params;
+    dd_attention_args *g = &c->variant_args.attention;
+    const ck_matrix m = {&c->tensors[c->n_tensors - 1], p->out, (int64_t)p->r * p->s, c->args.attention.ldo};
+    const int64_t size = p->qkv == DD_FMT_F32 ? 4 : 2, out_size = p->out == DD_FMT_F32 ? 4 : 2, rows = p->s, e = p->e;
+    if (p->heads != CK_NULL || i > 1) return false;
+    for (size_t j = 0; j < m.t->n; j++) c->variant_map[j] = CK_UNTOUCHED;
+    c->variant_args = c->args;
+    if (i == 0) { /* the last row of the batch, in its place */
+        const int64_t first = (p->r - 1) * rows;
+        if (p->out == DD_FMT_BF16_BLOCKS && first % DD_BLOCK != 0) i = 1;
+        else {
+            g->r = 1;
+            g->qkv = (const char *)g->qkv + first * g->ldq * size;
+            g->out = (char *)g->out + first * g->ldo * out_size;
+            for (size_t j = 0; j < m.t->n; j++) {
+                const ck_kind kind = m.t->expect[j].kind;
+                if (kind == CK_FREE) c->variant_map[j] = CK_UNSEEN;
+            }
+            for (int64_t row = first; row < first + rows; row++)
+                for (int64_t col = 0; col < g->ldo; col++) {
+                    const int64_t at = ck_matrix_at(&m, row, col);
+                    if (m.t->expect[at].kind != CK_KEEP) c->variant_map[at] = at;
+                }
+            return true;
+        }
+    }
+    int32_t *list = c->variant_lists[0];
+    const int64_t head = p->h - 1, per = 3 * e / DD_CHUNK;
+    list[0] = (int32_t)per;
+    for (int64_t j = 0; j < per; j++) list[1 + j] = (int32_t)(head * per + j);
+    memset(c->variant_lists[1], 0, sizeof c->variant_lists[1]);
+    g->heads = (dd_slices){.pool = list, .offset = c->variant_lists[1]};
+    g->qkv = (const char *)g->qkv + head * g->ld_head * size; /* compact: its columns come first */
+    for (size_t j = 0; j < m.t->n; j++)
+        if (m.t->expect[j].kind != CK_KEEP) c->variant_map[j] = p->out == DD_FMT_BF16_BLOCKS ? CK_UNSEEN : CK_UNTOUCHED;
+    for (int64_t row = 0; row < p->r * rows; row++)
+        for (int64_t x = 0; x < e; x++) c->variant_map[ck_matrix_at(&m, row, x)] = ck_matrix_at(&m, row, head * e + x);
+    return true;
+}
+
+const ck_op ck_op_attention = {
+    .id = DD_OP_attention, .list = list, .unsupported = unsupported, .build = build, .variant = variant};

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ * The list of implementations, made from the enumeration of instruction sets. */
+#include "tests/checkkernel/impl.h"
+
+#include <stdio.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/ref.h"
+
+static size_t ref_packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
+{
+    (void)impl;
+    return dd_ref_packed_bytes(desc);
+}
+
+static dd_status ref_pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
+{
+    (void)impl;
+    return dd_ref_pack(desc, storage, out);
+}
+
+static size_t ref_scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t head_dim, int32_t router_hidden)
+{
+    (void)impl;
+    (void)tokens;
+    (void)head_dim;
+    (void)router_hidden;
+    return 0;
+}
+
+static size_t cpu_packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
+{
+    (void)impl;
+    return dd_cpu_packed_bytes(desc);
+}
+
+static dd_status cpu_pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
+{
+    (void)impl;
+    return dd_cpu_pack(desc, storage, out);
+}
+
+static size_t cpu_scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t head_dim, int32_t router_hidden)
+{
+    (void)impl;
+    return dd_cpu_scratch_bytes(tokens, head_dim, router_hidden);
+}
+
+static ck_impl cpu_impl(dd_cpu_isa isa)
+{
+    ck_impl i = {.isa = (int)isa, .ops = dd_cpu_ops(isa)};
+    snprintf(i.name, sizeof i.name, "cpu_%s", dd_cpu_isa_name(isa));
+    i.emulated = dd_cpu_emulated(isa);
+    if (i.ops == NULL) i.missing = "not in this build";
+    else if (!dd_cpu_has(isa)) i.missing = "this CPU lacks it";
+    i.bf16 = dd_cpu_has_bf16(isa) ? DD_FMT_BF16_BLOCKS : DD_FMT_F32;
+    i.packed_bytes = cpu_packed_bytes;
+    i.pack = cpu_pack;
+    i.scratch_bytes = cpu_scratch_bytes;
+    return i;
+}
+
+const ck_impl *ck_impls(int *n)
+{
+    static ck_impl list[CK_MAX_IMPLS];
+    static int count;
+    if (count == 0) {
+        list[count++] = (ck_impl){.name = "ref",
+                                  .ops = &dd_ref_ops,
+                                  .all_formats = true,
+                                  .bf16 = DD_FMT_BF16,
+                                  .isa = -1,
+                                  .packed_bytes = ref_packed_bytes,
+                                  .pack = ref_pack,
+                                  .scratch_bytes = ref_scratch_bytes};
+        for (int isa = 0; isa < DD_ISA_COUNT; isa++) list[count++] = cpu_impl((dd_cpu_isa)isa);
+    }
+    *n = count;
+    return list;
+}
+
+bool ck_impl_reads(const ck_impl *impl, dd_format input)
+{
+    return input == DD_FMT_F32 || impl->all_formats || input == impl->bf16;
+}
+
+bool ck_impl_writes_rows(const ck_impl *impl, dd_format input, dd_format rows)
+{
+    if (impl->all_formats || rows == DD_FMT_F32) return true;
+    return input != DD_FMT_F32 && impl->bf16 != DD_FMT_F32 && (rows == DD_FMT_BF16 || rows == impl->bf16);
+}
+
+dd_status ck_call(const dd_ops *ops, dd_op_id op, const dd_exec *exec, const dd_op_args *args)
+{
+    switch (op) {
+#define DD_OP(name)    \
+    case DD_OP_##name: \
+        return ops->name ? ops->name(exec, &args->name) : DD_ERR_UNSUPPORTED;
+#include "kernels/ops.def"
+#undef DD_OP
+    case DD_OP_COUNT: break;
+    }
+    return DD_ERR_INTERNAL;
+}
+
+const char *ck_op_name(dd_op_id op)
+{
+    static const char *const names[] = {
+#define DD_OP(name) #name,
+#include "kernels/ops.def"
+#undef DD_OP
+    };
+    return (unsigned)op < DD_OP_COUNT ? names[op] : "?";
+}
+
+const char *ck_status_name(dd_status st)
+{
+    switch (st) {
+#define NAME(name, value, text) \
+    case DD_##name: return #name;
+        DD_STATUS_LIST(NAME)
+#undef NAME
+    }
+    return "?";
+}
+
+const char *ck_format_name(dd_format f)
+{
+    switch (f) {
+    case DD_FMT_F32: return "f32";
+    case DD_FMT_BF16: return "bf16";
+    case DD_FMT_BF16_BLOCKS: return "blocks";
+    }
+    return "?";
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ * Guarded buffers and the test of one element. A value that is not finite is recognised by its exponent bits. */
+#include "tests/checkkernel/tensor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "checkkernel is not built with fast-math"
+#endif
+
+#define GUARD 256 /* bytes on either side */
+#define GUARD_BYTE 0xd9
+
+void *ck_alloc(size_t bytes)
+{
+    const size_t n = (bytes + 127) / 64 * 64;
+    void *p = aligned_alloc(64, n);
+    if (p == NULL) {
+        fprintf(stderr, "checkkernel: out of memory\n");
+        exit(2);
+    }
+    return memset(p, 0, n);
+}
+
+static void poison(ck_tensor *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        switch (t->dtype) {
+        case DD_BF16: ((uint16_t *)t->p)[i] = CK_POISON_BF16; break;
+        case DD_U8: ((uint8_t *)t->p)[i] = CK_POISON_U8; break;
+        default: ((uint32_t *)t->p)[i] = CK_POISON_F32; break;
+        }
+    }
+}
+
+ck_tensor ck_tensor_open(const char *name, dd_dtype dtype, size_t n, bool output, bool aligned)
+{
+    ck_tensor t = {.name = name, .dtype = dtype, .output = output, .n = n, .bytes = n * dd_dtype_bytes(dtype)};
+    t.base = ck_alloc(t.bytes + 2 * GUARD + 64);
+    t.p = t.base + GUARD + (dtype == DD_F32 && !aligned ? 4 : 0);
+    poison(&t);
+    t.initial = ck_alloc(t.bytes);
+    if (!output) return t;
+    t.first = ck_alloc(t.bytes);
+    t.expect = ck_alloc(n * sizeof *t.expect);
+    return t;
+}
+
+void ck_tensor_close(ck_tensor *t)
+{
+    free(t->base);
+    free(t->initial);
+    free(t->first);
+    free(t->expect);
+    free(t->naive);
+    *t = (ck_tensor){0};
+}
+
+void ck_tensor_seal(ck_tensor *t) { memcpy(t->initial, t->p, t->bytes); }
+
+void ck_tensor_restore(ck_tensor *t)
+{
+    unsigned char *p = t->p;
+    memset(t->base, GUARD_BYTE, (size_t)(p - t->base));
+    memset(p + t->bytes, GUARD_BYTE, GUARD);
+    memcpy(p, t->initial, t->bytes);
+}
+
+bool ck_guards_hold(const ck_tensor *t)
+{
+    const unsigned char *p = t->p;
+    for (const unsigned char *q = t->base; q < p; q++)
+        if (*q != GUARD_BYTE) return false;
+    for (size_t i = 0; i < GUARD; i++)
+        if (p[t->bytes + i] != GUARD_BYTE) return false;
+    return true;
+}
+
+uint32_t ck_bits_at(const ck_tensor *t, const void *p, size_t i)
+{
+    switch (t->dtype) {
+    case DD_BF16: return ((const uint16_t *)p)[i];
+    case DD_U8: return ((const uint8_t *)p)[i];
+    default: return ((const uint32_t *)p)[i];
+    }
+}
+
+double ck_value_at(const ck_tensor *t, const void *p, size_t i)
+{
+    const uint32_t bits = ck_bits_at(t, p, i);
+    switch (t->dtype) {
+    case DD_F32: return (double)dd_f32_from_bits(bits);
+    case DD_BF16: return (double)dd_bf16_to_f32((uint16_t)bits);
+    default: return (double)(int32_t)bits;
+    }
+}
+
+/* Rounding is monotonic: the rounding of a number within bound of want lies between those of want - bound and want +
+ * bound. This is "one rounding of the output" without a constant. */
+static bool bf16_near(double want, double bound, double got)
+{
+    const double low = (double)dd_bf16_to_f32(dd_f32_to_bf16((float)(want - bound)));
+    const double high = (double)dd_bf16_to_f32(dd_f32_to_bf16((float)(want + bound)));
+    return low <= got && got <= high;
+}
+
+bool ck_element_ok(const ck_tensor *t, size_t i)
+{
+    const ck_expect *e = &t->expect[i];
+    const uint32_t bits = ck_bits_at(t, t->p, i);
+    switch (e->kind) {
+    case CK_KEEP: return bits == ck_bits_at(t, t->initial, i);
+    case CK_BITS: return bits == e->bits;
+    case CK_ZERO: return t->dtype == DD_F32 ? (bits & 0x7fffffffu) == 0 : (bits & 0x7fffu) == 0;
+    case CK_SAME:
+    case CK_FREE: return true;
+    case CK_NEAR: break;
+    }
+    const double got = ck_value_at(t, t->p, i);
+    const bool finite = dd_f32_finite((float)got);
+    if (!dd_f32_finite((float)e->want)) return !finite;
+    if (!finite) return false;
+    return t->dtype == DD_BF16 ? bf16_near(e->want, e->bound, got) : fabs(got - e->want) <= e->bound;
+}
