@@ -99,7 +99,7 @@ dydit_status dydit_measure_macs(dydit_ctx *ctx, double *macs_per_s)
     if (!ctx->be) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_ARG, "this context has no backend");
     if (!ctx->be->peak_macs)
         return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_UNSUPPORTED, "backend %s has no peak to measure", ctx->be->name);
-    return (dydit_status)ctx->be->peak_macs(ctx->be, macs_per_s, &ctx->err);
+    return (dydit_status)ctx->be->peak_macs(ctx->be, ctx->input, macs_per_s, &ctx->err);
 }
 
 dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s)

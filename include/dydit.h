@@ -277,7 +277,7 @@ DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format fo
 DYDIT_API dydit_status dydit_model_calibrate(dydit_model *model, const dydit_sample_options *options, double share);
 
 /* What the backend's threads reach together right now, about 40 ms and half a second: multiply-adds per second in
- * registers, by the instruction set in use; bytes per second read from memory. DYDIT_ERR_UNSUPPORTED where the backend
+ * registers, by the instruction set and in the precision in use; bytes per second read from memory. DYDIT_ERR_UNSUPPORTED where the backend
  * has no such probe. */
 DYDIT_API dydit_status dydit_measure_macs(dydit_ctx *ctx, double *macs_per_s);
 DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);

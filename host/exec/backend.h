@@ -50,7 +50,7 @@ struct dd_backend {
 
     /* What the device reaches at best, measured now: multiply-adds per second in registers, bytes per second from
      * memory. NULL: cannot be measured. */
-    dd_status (*peak_macs)(dd_backend *be, double *macs_per_s, dd_err *err);
+    dd_status (*peak_macs)(dd_backend *be, dd_format input, double *macs_per_s, dd_err *err);
     dd_status (*peak_read)(dd_backend *be, double *bytes_per_s, dd_err *err);
     void (*close)(dd_backend *be);
 };

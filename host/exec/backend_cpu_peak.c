@@ -50,17 +50,17 @@ static double timed(dd_host_backend *hb, dd_task *task, peak_job *j)
     return now() - t0;
 }
 
-/* The probe of the ops that are in use. */
-static const dd_cpu_probe *find_probe(const dd_backend *be)
+/* The probe of the ops that are in use, for GEMM inputs of that format. */
+static const dd_cpu_probe *find_probe(const dd_backend *be, dd_format input)
 {
     for (int i = 0; i < DD_ISA_COUNT; i++)
-        if (dd_cpu_ops((dd_cpu_isa)i) == be->ops) return dd_cpu_peak_probe((dd_cpu_isa)i);
+        if (dd_cpu_ops((dd_cpu_isa)i) == be->ops) return dd_cpu_peak_probe((dd_cpu_isa)i, input != DD_FMT_F32);
     return NULL;
 }
 
-dd_status dd_cpu_backend_peak_macs(dd_backend *be, double *macs_per_s, dd_err *err)
+dd_status dd_cpu_backend_peak_macs(dd_backend *be, dd_format input, double *macs_per_s, dd_err *err)
 {
-    peak_job j = {.probe = find_probe(be), .rounds = 1 << 12};
+    peak_job j = {.probe = find_probe(be, input), .rounds = 1 << 12};
     double best = 0;
     if (!j.probe)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED, "backend %s (%s) has no peak to measure", be->name, be->detail);

@@ -25,7 +25,7 @@ dd_status dd_backend_open_ref(dd_backend **out, int threads, dd_err *err);
 dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err);
 
 /* backend_cpu_peak.c */
-dd_status dd_cpu_backend_peak_macs(dd_backend *be, double *macs_per_s, dd_err *err);
+dd_status dd_cpu_backend_peak_macs(dd_backend *be, dd_format input, double *macs_per_s, dd_err *err);
 dd_status dd_cpu_backend_peak_read(dd_backend *be, double *bytes_per_s, dd_err *err);
 
 #endif

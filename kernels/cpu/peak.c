@@ -2,13 +2,21 @@
  * Table of the probes, and the reading loop. */
 #include "kernels/cpu/peak.h"
 
-const dd_cpu_probe *dd_cpu_peak_probe(dd_cpu_isa isa)
+/* DD_WITH_isa: the Makefile compiles that instruction set. Those with bf16 compute float32 as avx512 does. */
+const dd_cpu_probe *dd_cpu_peak_probe(dd_cpu_isa isa, bool bf16)
 {
+    if (bf16 && !dd_cpu_has_bf16(isa)) return NULL;
+    if (!bf16 && dd_cpu_has_bf16(isa)) isa = DD_ISA_AVX512;
     switch (isa) {
     case DD_ISA_PORTABLE: return &dd_cpu_probe_portable;
-#if defined(__x86_64__)
+#ifdef DD_WITH_avx2
     case DD_ISA_AVX2: return &dd_cpu_probe_avx2;
+#endif
+#ifdef DD_WITH_avx512
     case DD_ISA_AVX512: return &dd_cpu_probe_avx512;
+#endif
+#ifdef DD_WITH_avx512bf16
+    case DD_ISA_AVX512BF16: return &dd_cpu_probe_avx512bf16;
 #endif
 #ifdef DD_WITH_amx
     case DD_ISA_AMX: return &dd_cpu_probe_amx;

@@ -67,9 +67,9 @@ static double best_of(ck_exec *e, dd_task *task, probe_job *j, int repeats)
     return best;
 }
 
-static double peak_gflops(ck_exec *e, const ck_impl *impl)
+static double peak_gflops(ck_exec *e, const ck_impl *impl, bool bf16)
 {
-    probe_job j = {.probe = impl->isa >= 0 ? dd_cpu_peak_probe((dd_cpu_isa)impl->isa) : NULL, .rounds = 1000};
+    probe_job j = {.probe = impl->isa >= 0 ? dd_cpu_peak_probe((dd_cpu_isa)impl->isa, bf16) : NULL, .rounds = 1000};
     if (j.probe == NULL) return 0;
     while (best_of(e, probe_task, &j, 1) < 0.01) j.rounds *= 2;
     return 2e-9 * j.probe->macs_per_round * (double)j.rounds * e->threads / best_of(e, probe_task, &j, 9);
@@ -124,7 +124,8 @@ static bool measure(ck_bench_report *r, const ck_bench_case *c, const ck_impl *i
     q.high_ms = 1e3 * times[n * 9 / 10];
     q.gflops = 1e-6 * w.flops / q.median_ms;
     q.gbs = 1e-6 * w.bytes / q.median_ms;
-    if (r->peak[place] > 0) q.of_peak = q.gflops / r->peak[place];
+    const double peak = r->peak[place][format != DD_FMT_F32];
+    if (peak > 0) q.of_peak = q.gflops / peak;
     q.of_bandwidth = q.gbs / r->bandwidth;
     if (r->n < r->capacity) r->results[r->n++] = q;
     ck_bench_print(&q);
@@ -151,10 +152,10 @@ int ck_run_bench(const ck_options *o)
     printf("%d threads, reading %.1f GB/s\n", r.threads, r.bandwidth);
     for (int k = 0; k < n_impls; k++) {
         if (!takes_part(o, &impls[k])) continue;
-        r.peak[k] = peak_gflops(&e, &impls[k]);
-        printf("%s: multiply-adds in registers %.0f GFLOP/s%s\n", impls[k].name, r.peak[k],
-               r.peak[k] > 0 ? "" : " (no probe)");
-        for (int f = 0; f < (impls[k].bf16 == DD_FMT_F32 ? 1 : 2); f++)
+        for (int f = 0; f < (impls[k].bf16 == DD_FMT_F32 ? 1 : 2); f++) {
+            r.peak[k][f] = peak_gflops(&e, &impls[k], f == 1);
+            printf("%s: multiply-adds of %s in registers %.0f GFLOP/s%s\n", impls[k].name, f ? "bf16" : "float32",
+                   r.peak[k][f], r.peak[k][f] > 0 ? "" : " (no probe)");
             for (int i = 0; i < ck_bench_n; i++) {
                 const ck_bench_case *c = &ck_bench_cases[i];
                 if (!ck_wanted(o->op, ck_op_name(c->op)) || (o->case_name && fnmatch(o->case_name, c->name, 0) != 0))
@@ -162,6 +163,7 @@ int ck_run_bench(const ck_options *o)
                 if (f == 1 && c->op == DD_OP_route) continue; /* always float32 */
                 ok &= measure(&r, c, &impls[k], k, f ? impls[k].bf16 : DD_FMT_F32, &e);
             }
+        }
     }
     ck_bench_summary(&r);
     if (o->json) ok &= ck_bench_json(&r, o->json);

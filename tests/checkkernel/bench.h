@@ -47,8 +47,8 @@ typedef struct ck_bench_result {
 typedef struct ck_bench_report {
     const ck_options *o;
     int threads;
-    double bandwidth;          /* GB/s read by all threads */
-    double peak[CK_MAX_IMPLS]; /* GFLOP/s of all threads, by place in ck_impls; 0: no probe */
+    double bandwidth;             /* GB/s read by all threads */
+    double peak[CK_MAX_IMPLS][2]; /* GFLOP/s of all threads, by place in ck_impls, float32 and bf16; 0: no probe */
     ck_bench_result *results;
     int n, capacity;
 } ck_bench_report;

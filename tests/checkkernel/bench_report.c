@@ -72,10 +72,14 @@ bool ck_bench_json(const ck_bench_report *r, const char *path)
     int n;
     const ck_impl *impls = ck_impls(&n);
     json_t *results = json_array(), *peaks = json_object();
-    cpu_model(cpu, sizeof cpu);
     for (int i = 0; i < r->n; i++) json_array_append_new(results, result_json(&r->results[i]));
-    for (int i = 0; i < n; i++)
-        if (r->peak[i] > 0) json_object_set_new(peaks, impls[i].name, json_real(r->peak[i]));
+    for (int i = 0; i < n; i++) {
+        if (r->peak[i][0] > 0) json_object_set_new(peaks, impls[i].name, json_real(r->peak[i][0]));
+        if (r->peak[i][1] <= 0) continue;
+        snprintf(cpu, sizeof cpu, "%s, bf16", impls[i].name);
+        json_object_set_new(peaks, cpu, json_real(r->peak[i][1]));
+    }
+    cpu_model(cpu, sizeof cpu);
     json_t *root = json_pack("{s:s s:s s:i s:s s:s s:f s:o s:o}", "tool", "checkkernel --bench", "cpu", cpu, "threads",
                              r->threads, "commit", r->o->commit ? r->o->commit : "unknown", "compiler", __VERSION__,
                              "read_gbs", r->bandwidth, "peak_gflops", peaks, "results", results);
