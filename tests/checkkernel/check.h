@@ -162,4 +162,8 @@ typedef struct ck_result {
 
 ck_result ck_verify(ck_case *c, const ck_impl *impl, ck_exec *execs);
 
+/* What runs now, for the handler of memory faults. */
+extern const char *ck_now_case, *ck_now_impl;
+extern dd_op_id ck_now_op;
+
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Guarded buffers and the test of one element. A value that is not finite is recognised by its exponent bits. */
+#define _DEFAULT_SOURCE /* mmap */
 #include "tests/checkkernel/tensor.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef __FAST_MATH__
 #error "checkkernel is not built with fast-math"
@@ -36,11 +39,36 @@ static void poison(ck_tensor *t)
     }
 }
 
+/* The data end where a page begins that must not be touched, or as shortly before as the alignment allows. */
+static bool map_input(ck_tensor *t, size_t align)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    (void)t;
+    (void)align;
+    return false;
+#else
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (t->bytes + GUARD + align + page - 1) / page * page;
+    unsigned char *base = mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return false;
+    if (mprotect(base + n, page, PROT_NONE) != 0) exit(2);
+    const size_t at = (n - t->bytes) / align * align;
+    t->base = base;
+    t->mapped = n + page;
+    t->p = base + at;
+    t->behind = n - t->bytes - at;
+    return true;
+#endif
+}
+
 ck_tensor ck_tensor_open(const char *name, dd_dtype dtype, size_t n, bool output, bool aligned)
 {
     ck_tensor t = {.name = name, .dtype = dtype, .output = output, .n = n, .bytes = n * dd_dtype_bytes(dtype)};
-    t.base = ck_alloc(t.bytes + 2 * GUARD + 64);
-    t.p = t.base + GUARD + (dtype == DD_F32 && !aligned ? 4 : 0);
+    const bool free_place = dtype != DD_BF16 && !aligned;
+    if (output || !map_input(&t, free_place ? 1 : 64)) {
+        t.base = ck_alloc(t.bytes + 2 * GUARD + 64);
+        t.p = t.base + GUARD + (dtype == DD_F32 && free_place ? 4 : 0);
+        t.behind = GUARD;
+    }
     poison(&t);
     t.initial = ck_alloc(t.bytes);
     if (!output) return t;
@@ -51,7 +79,8 @@ ck_tensor ck_tensor_open(const char *name, dd_dtype dtype, size_t n, bool output
 
 void ck_tensor_close(ck_tensor *t)
 {
-    free(t->base);
+    if (t->mapped) munmap(t->base, t->mapped);
+    else free(t->base);
     free(t->initial);
     free(t->first);
     free(t->expect);
@@ -64,17 +93,17 @@ void ck_tensor_seal(ck_tensor *t) { memcpy(t->initial, t->p, t->bytes); }
 void ck_tensor_restore(ck_tensor *t)
 {
     unsigned char *p = t->p;
-    memset(t->base, GUARD_BYTE, (size_t)(p - t->base));
-    memset(p + t->bytes, GUARD_BYTE, GUARD);
+    memset(p - GUARD, GUARD_BYTE, GUARD);
+    memset(p + t->bytes, GUARD_BYTE, t->behind);
     memcpy(p, t->initial, t->bytes);
 }
 
 bool ck_guards_hold(const ck_tensor *t)
 {
     const unsigned char *p = t->p;
-    for (const unsigned char *q = t->base; q < p; q++)
+    for (const unsigned char *q = p - GUARD; q < p; q++)
         if (*q != GUARD_BYTE) return false;
-    for (size_t i = 0; i < GUARD; i++)
+    for (size_t i = 0; i < t->behind; i++)
         if (p[t->bytes + i] != GUARD_BYTE) return false;
     return true;
 }

@@ -3,7 +3,9 @@
  *
  * Before every run a tensor is put back to its initial contents: the data of an input; poison, a NaN, in every element of
  * an output that the case did not set. After it, inputs and elements marked CK_KEEP must hold the same bits. Float32
- * tensors may lie at any multiple of 4 bytes and by default lie at an odd one; others are aligned to 64 bytes. */
+ * tensors may lie at any multiple of 4 bytes and do; those of bfloat16 are aligned to 64 bytes. Behind an input comes a page
+ * that nobody may read: a kernel that reads too far is stopped there, see main.c. (Not under the address sanitizer, which
+ * has its own way.) */
 #ifndef DD_TESTS_CHECKKERNEL_TENSOR_H
 #define DD_TESTS_CHECKKERNEL_TENSOR_H
 
@@ -41,6 +43,7 @@ typedef struct ck_tensor {
     ck_expect *expect; /* outputs: [n], all CK_KEEP at first */
     float *naive;      /* outputs: [n] or NULL: same-precision computation, poison where there is none */
     unsigned char *base;
+    size_t mapped, behind; /* bytes of the mapping of an input; of the guard behind the data */
 } ck_tensor;
 
 /* A poisoned buffer of n elements. aligned: to 64 bytes in any case. Exits when memory runs out, as all of this tool

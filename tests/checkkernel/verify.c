@@ -10,6 +10,9 @@
 
 #include "tests/checkkernel/check.h"
 
+const char *ck_now_case, *ck_now_impl;
+dd_op_id ck_now_op;
+
 typedef struct job {
     ck_case *c;
     const ck_impl *impl;
@@ -146,6 +149,9 @@ ck_result ck_verify(ck_case *c, const ck_impl *impl, ck_exec *execs)
 {
     job j = {.c = c, .impl = impl, .execs = execs, .result = {.outcome = CK_PASS}};
     void *storage = NULL;
+    ck_now_case = c->name;
+    ck_now_impl = impl->name;
+    ck_now_op = c->op->id;
     j.scratch = impl->scratch_bytes(impl, c->tokens, c->head_dim, c->hidden);
     if (c->weight.desc.n) {
         dd_packed *w = NULL;
