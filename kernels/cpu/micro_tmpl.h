@@ -50,8 +50,20 @@ typedef struct tile {
 #define DD_WIDE 0
 #endif
 
+/* Eight rows in four registers. */
+typedef struct rows_at {
+    const float *row0, *row4;
+    int64_t one, three; /* from a row to the next, and to the third after it */
+} rows_at;
+
+DD_INLINE const float *row_at(const rows_at *a, const int r)
+{
+    const float *p = r < 4 ? a->row0 : a->row4;
+    return r % 4 == 0 ? p : r % 4 == 1 ? p + a->one : r % 4 == 2 ? p + 2 * a->one : p + a->three;
+}
+
 /* One k of mr rows x (nv vectors and perhaps a half). All bounds are constants after inlining. */
-DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const float *const *a,
+DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const rows_at *a,
                        int64_t k, const float *w)
 {
     vf b[DD_STRIP];
@@ -65,7 +77,7 @@ DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_ST
 #endif
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
-        const vf x = vsplat(a[r][k]);
+        const vf x = vsplat(row_at(a, r)[k]);
         DD_UNROLL(3)
         for (int v = 0; v < nv; v++) vfma_into(&c[r][v], x, b[v]);
 #if DD_HALF
@@ -77,7 +89,6 @@ DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_ST
 DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv, const int half)
 {
     vf c[DD_MR][DD_STRIP];
-    const float *a[DD_MR];
     float *acc = t->acc + row * t->ld_acc + col;
     const int64_t ldw = DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
 #if DD_HALF
@@ -87,13 +98,15 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
 #endif
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
-        a[r] = t->a + (row + r) * t->lda;
         DD_UNROLL(3)
         for (int v = 0; v < nv; v++) c[r][v] = t->add ? vload(acc + r * t->ld_acc + v * DD_VL) : vsplat(0);
 #if DD_HALF
         if (half) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
 #endif
     }
+    rows_at a = {.row0 = t->a + row * t->lda, .one = t->lda, .three = 3 * t->lda};
+    a.row4 = mr > 4 ? a.row0 + 4 * t->lda : a.row0;
+    __asm__("" : "+r"(a.one), "+r"(a.three)); /* not to be taken apart into eight pointers */
     const micro_run all = {.n = t->n_chunks}, *run = t->runs ? t->runs : &all, *end = run + (t->runs ? t->n_runs : 1);
     const float *w = t->w + col;
     for (; run < end; run++) {
@@ -104,14 +117,14 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
             ahead += t->ahead_bytes;
             DD_UNROLL(8)
             for (int u = 0; u < 8; u++) {
-                micro_k(mr, nv, half, c, h, a, u, w);
+                micro_k(mr, nv, half, c, h, &a, u, w);
                 w += ldw;
             }
-            DD_UNROLL(8)
-            for (int r = 0; r < mr; r++) a[r] += 8;
+            a.row0 += 8;
+            if (mr > 4) a.row4 += 8;
         }
     }
-    for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, a, k, w + k * ldw);
+    for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, &a, k, w + k * ldw);
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
         DD_UNROLL(3)
