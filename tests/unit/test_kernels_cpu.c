@@ -149,8 +149,8 @@ static void run_case(const gemm_case *c, uint64_t seed, runner r[4])
 static const int row_counts[] = {1, 2, 7, 8, 9, 63, 65};
 static const struct {
     int n, k, unit;
-} shapes[] = {{8, 8, 8},      {24, 16, 24},   {64, 72, 16}, {96, 32, 32}, {216, 40, 72},
-              {104, 24, 104}, {256, 64, 128}, {13, 12, 13}, {50, 30, 50}, {2, 96, 2}};
+} shapes[] = {{8, 8, 8},      {24, 16, 24},  {64, 72, 16}, {96, 32, 32}, {216, 40, 72}, {104, 24, 104},
+              {256, 64, 128}, {120, 24, 24}, {13, 12, 13}, {50, 30, 50}, {2, 96, 2}};
 
 static void every_epilogue_and_shape(void **state)
 {
@@ -170,7 +170,7 @@ static void every_slicing(void **state)
 {
     (void)state;
     uint64_t seed = 1000;
-    for (int s = 2; s < 7; s++)
+    for (int s = 2; s < 8; s++)
         for (int n = 0; n < N_SLICINGS; n++)
             for (int k = 0; k < N_SLICINGS; k++)
                 for (int e = 0; e <= DD_EPI_RESIDUAL; e++) {
