@@ -35,6 +35,9 @@ DD_INLINE vh vload_h(const float *p) { return _mm256_loadu_ps(p); }
 DD_INLINE vh vfma_h(vh a, vh b, vh c) { return _mm256_fmadd_ps(a, b, c); }
 DD_INLINE vh vlow(vf x) { return _mm512_castps512_ps256(x); }
 DD_INLINE void vstore_h(float *p, vh x) { _mm512_storeu_ps(p, _mm512_zextps256_ps512(x)); } /* 8 zeros behind */
+DD_INLINE void vstore_low(float *p, vh x) { _mm256_storeu_ps(p, x); }
+DD_INLINE vf vjoin(vh low, vh high) { return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1); }
+DD_INLINE vh vhigh(vf x) { return _mm512_extractf32x8_ps(x, 1); }
 #else
 #if DD_VL == 8
 #include <immintrin.h>

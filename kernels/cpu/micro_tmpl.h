@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The micro kernel: acc[r, col] (+)= sum over k of a[r,k] w[k,col], for up to 8 rows and one panel.
  * Formula: as above. Layout: a row-major, broadcast from memory and never packed; w a K-major panel; acc row-major.
- * Threads: none. Budget: AVX-512 8 rows x 48 columns = 24 accumulators + 3 of w + 1; AVX2 4 x 24 = 12 + 3 + 1;
- * portable 4 x 8 = 8 + 2 + 1. Preconditions: the stores of a row may touch 8 floats behind a width that is an odd
- * multiple of 8.
+ * Threads: none. Budget: AVX-512 8 rows x 48 (or twice 24) columns = 24 accumulators + 3 of w + 1; AVX2 4 x 24 =
+ * 12 + 3 + 1; portable 4 x 8 = 8 + 2 + 1. Preconditions: the stores of a row may touch 8 floats behind a width that is
+ * an odd multiple of 8.
  * Precision: per element one float32 accumulator, k ascending, in every variant; so a value does not depend on the
  * tile. */
 #ifndef DD_KERNELS_CPU_MICRO_TMPL_H
@@ -21,6 +21,7 @@ typedef struct tile {
     int64_t lda;
     const float *w;        /* panel, chunk 0 of K */
     int64_t ldw;           /* its width */
+    int64_t other;         /* AVX-512: distance to a second panel, both 24 wide, whose sums follow those of the first */
     int n_chunks, tail;    /* K = 8 n_chunks + tail */
     const micro_run *runs; /* n_runs runs with n_chunks chunks in all; NULL: chunks 0, 1, ..., nothing is fetched */
     int n_runs;
@@ -33,6 +34,7 @@ typedef struct tile {
     int ahead_lines;
 } tile;
 
+#define DD_PAIR 2 /* in place of `half`: not half a vector but two panels of 24 columns */
 #if DD_VL == 16
 #define DD_MR 8
 #define DD_STRIP 3 /* vectors of a column strip */
@@ -50,26 +52,44 @@ typedef struct tile {
 #define DD_WIDE 0
 #endif
 
-/* One k of mr rows x (nv vectors and perhaps a half). All bounds are constants after inlining. */
-DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const float *const *a,
+/* Eight rows in four registers. */
+typedef struct rows_at {
+    const float *row0, *row4;
+    int64_t one, three; /* from a row to the next, and to the third after it */
+    int64_t other;      /* as in tile */
+} rows_at;
+
+DD_INLINE const float *row_at(const rows_at *a, const int r)
+{
+    const float *p = r < 4 ? a->row0 : a->row4;
+    return r % 4 == 0 ? p : r % 4 == 1 ? p + a->one : r % 4 == 2 ? p + 2 * a->one : p + a->three;
+}
+
+/* One k of mr rows x (nv vectors and perhaps a half). Of a pair of panels the vectors hold 16 columns of the first, 16
+ * of the second, and 8 of each. All bounds are constants after inlining. */
+DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const rows_at *a,
                        int64_t k, const float *w)
 {
     vf b[DD_STRIP];
     DD_UNROLL(3)
     for (int v = 0; v < nv; v++) b[v] = vload(w + v * DD_VL);
 #if DD_HALF
-    vh *h = ch, bh = half ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
+    if (half == DD_PAIR) {
+        b[1] = vload(w + a->other);
+        b[2] = vjoin(vload_h(w + DD_VL), vload_h(w + a->other + DD_VL));
+    }
+    vh *h = ch, bh = half == 1 ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
 #else
     (void)ch;
     (void)half;
 #endif
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
-        const vf x = vsplat(a[r][k]);
+        const vf x = vsplat(row_at(a, r)[k]);
         DD_UNROLL(3)
         for (int v = 0; v < nv; v++) vfma_into(&c[r][v], x, b[v]);
 #if DD_HALF
-        if (half) h[r] = vfma_h(vlow(x), bh, h[r]);
+        if (half == 1) h[r] = vfma_h(vlow(x), bh, h[r]);
 #endif
     }
 }
@@ -77,9 +97,8 @@ DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_ST
 DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv, const int half)
 {
     vf c[DD_MR][DD_STRIP];
-    const float *a[DD_MR];
     float *acc = t->acc + row * t->ld_acc + col;
-    const int64_t ldw = DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
+    const int64_t ldw = half == DD_PAIR ? 24 : DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
 #if DD_HALF
     vh h[DD_MR];
 #else
@@ -87,13 +106,20 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
 #endif
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
-        a[r] = t->a + (row + r) * t->lda;
         DD_UNROLL(3)
         for (int v = 0; v < nv; v++) c[r][v] = t->add ? vload(acc + r * t->ld_acc + v * DD_VL) : vsplat(0);
 #if DD_HALF
-        if (half) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
+        if (half == DD_PAIR && t->add) {
+            const float *sums = acc + r * t->ld_acc;
+            c[r][1] = vload(sums + 24);
+            c[r][2] = vjoin(vload_h(sums + 16), vload_h(sums + 40));
+        }
+        if (half == 1) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
 #endif
     }
+    rows_at a = {.row0 = t->a + row * t->lda, .one = t->lda, .three = 3 * t->lda, .other = t->other};
+    a.row4 = mr > 4 ? a.row0 + 4 * t->lda : a.row0;
+    __asm__("" : "+r"(a.one), "+r"(a.three)); /* not to be taken apart into eight pointers */
     const micro_run all = {.n = t->n_chunks}, *run = t->runs ? t->runs : &all, *end = run + (t->runs ? t->n_runs : 1);
     const float *w = t->w + col;
     for (; run < end; run++) {
@@ -104,20 +130,27 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
             ahead += t->ahead_bytes;
             DD_UNROLL(8)
             for (int u = 0; u < 8; u++) {
-                micro_k(mr, nv, half, c, h, a, u, w);
+                micro_k(mr, nv, half, c, h, &a, u, w);
                 w += ldw;
             }
-            DD_UNROLL(8)
-            for (int r = 0; r < mr; r++) a[r] += 8;
+            a.row0 += 8;
+            if (mr > 4) a.row4 += 8;
         }
     }
-    for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, a, k, w + k * ldw);
+    for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, &a, k, w + k * ldw);
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
         DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) vstore(acc + r * t->ld_acc + v * DD_VL, c[r][v]);
+        for (int v = 0; v < nv && half != DD_PAIR; v++) vstore(acc + r * t->ld_acc + v * DD_VL, c[r][v]);
 #if DD_HALF
-        if (half) vstore_h(acc + r * t->ld_acc + nv * DD_VL, h[r]);
+        if (half == DD_PAIR) {
+            float *sums = acc + r * t->ld_acc;
+            vstore(sums, c[r][0]);
+            vstore(sums + 24, c[r][1]);
+            vstore_low(sums + 16, vlow(c[r][2]));
+            vstore_low(sums + 40, vhigh(c[r][2]));
+        }
+        if (half == 1) vstore_h(acc + r * t->ld_acc + nv * DD_VL, h[r]);
 #endif
     }
 }
@@ -142,8 +175,10 @@ DD_MICRO_SET(1, 1)
 DD_MICRO_SET(2, 0)
 DD_MICRO_SET(2, 1)
 DD_MICRO_SET(3, 0)
+DD_MICRO_SET(3, 2)
 static micro_fn *const micro_table[][4] = {DD_MICRO_ENTRY(0, 1), DD_MICRO_ENTRY(1, 0), DD_MICRO_ENTRY(1, 1),
-                                           DD_MICRO_ENTRY(2, 0), DD_MICRO_ENTRY(2, 1), DD_MICRO_ENTRY(3, 0)};
+                                           DD_MICRO_ENTRY(2, 0), DD_MICRO_ENTRY(2, 1), DD_MICRO_ENTRY(3, 0),
+                                           DD_MICRO_ENTRY(3, 2)}; /* by width; the last is a pair */
 #else
 #define DD_MICRO_ENTRY(nv)                                   \
     {                                                        \
@@ -163,13 +198,13 @@ static micro_fn *const micro_table[][3] = {DD_MICRO_ENTRY(2)};
 /* rows <= 8 of a whole panel. */
 static void micro_rows(const tile *t, int rows)
 {
-    const int strip = DD_STRIP * DD_VL, width = (int)t->ldw;
+    const int strip = DD_STRIP * DD_VL, width = (int)t->ldw, pair = DD_HALF && t->other != 0 ? 4 : 0;
     for (int row = 0; row < rows;) {
         int log = 0;
         while (2 << log <= DD_MR && 2 << log <= rows - row) log++;
         for (int col = 0; col < width; col += strip) {
             const int w = width - col < strip ? width - col : strip;
-            micro_table[w / 8 - 1][log](t, row, col);
+            micro_table[w / 8 - 1 + pair][log](t, row, col);
         }
         row += 1 << log;
     }
