@@ -11,7 +11,7 @@
 
 #define DD_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
-#define DD_UNROLL(n) _Pragma("unroll")
+#define DD_UNROLL(n) _Pragma("clang loop unroll(full)") /* "unroll" alone leaves accumulators in memory */
 #pragma STDC FP_CONTRACT OFF
 #else
 #define DD_UNROLL_(x) _Pragma(#x)

@@ -36,8 +36,10 @@ DD_INLINE void micro_bf16(const tile_bf16 *t, const int mr, const int nv)
 {
     vf c[DD_MR_BF16][2];
     DD_UNROLL(8)
-    for (int r = 0; r < mr; r++)
+    for (int r = 0; r < mr; r++) {
+        DD_UNROLL(2)
         for (int v = 0; v < nv; v++) c[r][v] = vsplat(0);
+    }
     const char *ahead = t->ahead;
     for (int i = 0; i < t->n_chunks; i++) {
         const uint16_t *a = t->a + i / 4 * (DD_BLOCK * DD_BLOCK) + i % 4 * DD_CHUNK;
@@ -48,17 +50,21 @@ DD_INLINE void micro_bf16(const tile_bf16 *t, const int mr, const int nv)
         DD_UNROLL(4)
         for (int k = 0; k < DD_CHUNK; k += 2, w += 2 * DD_PANEL_BF16) {
             vbf b[2];
+            DD_UNROLL(2)
             for (int v = 0; v < nv; v++) b[v] = _mm512_load_si512(w + v * DD_PANEL_BF16);
             DD_UNROLL(8)
             for (int r = 0; r < mr; r++) {
                 const vbf x = micro_bf16_pair(a + r * DD_BLOCK + k);
+                DD_UNROLL(2)
                 for (int v = 0; v < nv; v++) vdot_into(&c[r][v], x, b[v]);
             }
         }
     }
     DD_UNROLL(8)
-    for (int r = 0; r < mr; r++)
+    for (int r = 0; r < mr; r++) {
+        DD_UNROLL(2)
         for (int v = 0; v < nv; v++) _mm512_store_ps(t->acc + r * DD_PANEL_BF16 + v * DD_VL, c[r][v]);
+    }
 }
 
 /* Out of line, one function per number of rows and of vectors. */
