@@ -153,11 +153,12 @@ DD_INLINE vf vexp(vf x)
 }
 
 /* GELU, tanh form: x/2 (1 + tanh u) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3). The error of the exponent
- * grows with |u|, where the result is far below the error of its neighbours. */
+ * grows with |u|, where the result is far below the error of its neighbours. Below -80 the exponential vanishes next to
+ * 1; the bound keeps it from becoming denormal, which costs 100 times a normal result. */
 DD_INLINE vf vgelu(vf x)
 {
     const vf u2 = x * vfma(x * x, vsplat(-0.0713548162726f), vsplat(-1.59576912161f)); /* -2 sqrt(2/pi) (0.044715, 1) */
-    return x / (vsplat(1.0f) + vexp(u2));
+    return x / (vsplat(1.0f) + vexp(vmax(vsplat(-80.0f), u2)));
 }
 
 #endif
