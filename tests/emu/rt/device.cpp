@@ -178,10 +178,12 @@ uint8_t *reach(const void *p, uint64_t bytes, const char *who)
     if (!is_device_address(p)) return static_cast<uint8_t *>(const_cast<void *>(p));
     uint8_t *at = arena.memory + (addr - arena.base);
     if (bytes == 0) return at;
+    const auto there = [](uint64_t a) { return arena.map[(a - arena.base) / GRANULE] >> a % GRANULE & 1; };
     const Allocation *a = device_find(addr);
-    const uint64_t first = (addr - arena.base) / GRANULE;
-    if (!a || addr + bytes > a->addr + a->bytes || !(arena.map[first] >> addr % GRANULE & 1))
-        fail(nullptr, "%s of %llu bytes from %s on", who, static_cast<unsigned long long>(bytes), device_describe(addr).c_str());
+    if (!a || !there(addr)) fail(nullptr, "%s of %llu bytes: %s", who, static_cast<unsigned long long>(bytes), device_describe(addr).c_str());
+    if (addr + bytes > a->addr + a->bytes)
+        fail(nullptr, "%s of %llu bytes from byte %llu of an allocation of %llu", who, static_cast<unsigned long long>(bytes),
+             static_cast<unsigned long long>(addr - a->addr), static_cast<unsigned long long>(a->bytes));
     return at;
 }
 
@@ -224,8 +226,8 @@ void bad_shared(uint32_t addr, uint32_t bytes, bool write, const Site *site)
     for (uint32_t i = 0; i <= k->n_shared; i++) {
         const Extent e = i < k->n_shared ? k->shared[i] : Extent{grid.dynamic_at, grid.dynamic_bytes};
         if (addr >= e.at && addr < e.at + e.size + 64)
-            fail(site, "out of bounds shared %s of %u bytes: byte %u of a%s array of %u", what, bytes, addr - e.at,
-                 i < k->n_shared ? "" : " dynamic", e.size);
+            fail(site, "out of bounds shared %s of %u bytes: byte %u of %s of %u", what, bytes, addr - e.at,
+                 i < k->n_shared ? "an array" : "the dynamic array", e.size);
     }
     fail(site, "out of bounds shared %s of %u bytes at 0x%x", what, bytes, addr);
 }

@@ -21,7 +21,7 @@ struct Tables {
     std::map<const void *, std::string> names; // host function -> kernel
     std::map<const void *, Function> functions;
     std::map<std::string, Var *> vars;
-    std::map<const void *, Var *> host_vars;
+    std::map<const void *, std::string> host_vars; // the host half may register before the device half
     std::vector<Var *> unplaced;
 };
 
@@ -73,8 +73,11 @@ Function *find_function(const void *host)
 
 const Var *find_var(const void *host)
 {
-    auto it = tables().host_vars.find(host);
-    return it == tables().host_vars.end() ? nullptr : it->second;
+    Tables &t = tables();
+    auto name = t.host_vars.find(host);
+    if (name == t.host_vars.end()) return nullptr;
+    auto v = t.vars.find(name->second);
+    return v == t.vars.end() ? nullptr : v->second; // nvcc leaves out what no kernel uses
 }
 
 } // namespace emu
@@ -99,12 +102,10 @@ void __cudaRegisterFunction(void **, const char *host, char *, const char *name,
 
 void __cudaRegisterVar(void **, char *host, char *, const char *name, int, size_t, int, int)
 {
-    auto it = tables().vars.find(name);
-    if (it == tables().vars.end()) return; // unused by any kernel of the file: cudaMemcpyToSymbol will not know it
     for (const auto &other : tables().host_vars)
-        if (other.second == it->second && other.first != host)
+        if (other.second == name && other.first != host)
             fail(nullptr, "two modules have a variable %s: the emulator cannot tell them apart", name);
-    tables().host_vars[host] = it->second;
+    tables().host_vars[host] = name;
 }
 
 void __cudaRegisterManagedVar(void **, void **, char *, const char *name, int, size_t, int, int)
