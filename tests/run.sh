@@ -9,6 +9,7 @@
 #                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`. A line `# sanitize: yes` marks those that run
 #                 under sanitizers too.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
+# Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -227,6 +228,7 @@ test)
     fi
     under_asan cli unit fuzzers
     under_tsan
+    shell_test "emulator" tests/emu/run.sh release
     ;;
 fuzz) under_asan fuzzers ;;
 *) echo "usage: tests/run.sh check|test|fuzz" >&2; exit 2 ;;

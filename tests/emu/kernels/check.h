@@ -30,13 +30,13 @@ static inline void verdict(bool ok, const char *name)
     if (!ok) n_failed++;
 }
 
-#define CU(call)                                                                                                         \
-    do {                                                                                                                 \
-        const cudaError_t e_ = (call);                                                                                   \
-        if (e_ != cudaSuccess) {                                                                                         \
-            printf("#   %s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorName(e_));                              \
-            n_failed++;                                                                                                  \
-        }                                                                                                                \
+#define CU(call)                                                                            \
+    do {                                                                                    \
+        const cudaError_t e_ = (call);                                                      \
+        if (e_ != cudaSuccess) {                                                            \
+            printf("#   %s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorName(e_)); \
+            n_failed++;                                                                     \
+        }                                                                                   \
     } while (0)
 
 /* ---- device: one case -------------------------------------------------------------------------------------------- */
@@ -49,19 +49,25 @@ __device__ inline void log_bits(Log *log, int line, int is_float, unsigned long 
 __device__ inline void log_case(Log *l, int line, unsigned g, unsigned w) { log_bits(l, line, 0, g, w); }
 __device__ inline void log_case(Log *l, int line, int g, int w) { log_bits(l, line, 0, (unsigned)g, (unsigned)w); }
 __device__ inline void log_case(Log *l, int line, unsigned short g, unsigned short w) { log_bits(l, line, 0, g, w); }
-__device__ inline void log_case(Log *l, int line, unsigned long long g, unsigned long long w) { log_bits(l, line, 0, g, w); }
-__device__ inline void log_case(Log *l, int line, float g, float w) { log_bits(l, line, 1, __float_as_uint(g), __float_as_uint(w)); }
+__device__ inline void log_case(Log *l, int line, unsigned long long g, unsigned long long w)
+{
+    log_bits(l, line, 0, g, w);
+}
+__device__ inline void log_case(Log *l, int line, float g, float w)
+{
+    log_bits(l, line, 1, __float_as_uint(g), __float_as_uint(w));
+}
 __device__ inline void log_case(Log *l, int line, double g, double w)
 {
     log_bits(l, line, 2, (unsigned long long)__double_as_longlong(g), (unsigned long long)__double_as_longlong(w));
 }
 
 /* EXPECT(type, constraint of the result, what it must be, asm text, inputs...) */
-#define EXPECT(T, C, want, text, ...)                                                                                    \
-    do {                                                                                                                 \
-        T d_;                                                                                                            \
-        asm volatile(text : C(d_) : __VA_ARGS__);                                                                        \
-        log_case(log, __LINE__, d_, (T)(want));                                                                          \
+#define EXPECT(T, C, want, text, ...)             \
+    do {                                          \
+        T d_;                                     \
+        asm volatile(text : C(d_) : __VA_ARGS__); \
+        log_case(log, __LINE__, d_, (T)(want));   \
     } while (0)
 #define R(x) "r"((unsigned)(x))
 #define L(x) "l"((unsigned long long)(x))
@@ -80,7 +86,7 @@ __device__ inline void log_case(Log *l, int line, double g, double w)
 #define D1(op, want, a) EXPECT(double, "=d", want, op " %0, %1;", D(a))
 #define D2(op, want, a, b) EXPECT(double, "=d", want, op " %0, %1, %2;", D(a), D(b))
 /* A predicate, as 0 or 1. */
-#define P2(op, want, C, a, b)                                                                                            \
+#define P2(op, want, C, a, b) \
     EXPECT(unsigned, "=r", want, "{ .reg .pred p; " op " p, %1, %2; selp.u32 %0, 1, 0, p; }", C(a), C(b))
 
 #define NANF __int_as_float(0x7fffffff)
@@ -90,7 +96,8 @@ __device__ inline void log_case(Log *l, int line, double g, double w)
 
 static inline bool is_nan_bits(const Case &c, unsigned long long v)
 {
-    return c.is_float == 1 ? (v & 0x7fffffff) > 0x7f800000 : c.is_float == 2 && (v & ~(1ull << 63)) > 0x7ff0000000000000ull;
+    return c.is_float == 1 ? (v & 0x7fffffff) > 0x7f800000
+                           : c.is_float == 2 && (v & ~(1ull << 63)) > 0x7ff0000000000000ull;
 }
 
 /* A NaN is expected as a NaN; everything else bit for bit. */

@@ -70,13 +70,16 @@ void check_arrival(uint32_t id, uint32_t count, bool aligned, const Site *site)
         b.expected = count;
         b.site = site;
     } else if (b.expected != count) {
-        fail(site, "barrier %u is waited for with %u threads here, with %u at %s:%d", id, count, b.expected, b.site->file, b.site->line);
+        fail(site, "barrier %u is waited for with %u threads here, with %u at %s:%d", id, count, b.expected,
+             b.site->file, b.site->line);
     } else if (config().strict && count == 0 && b.site != site) {
-        fail(site, "divergent barrier: thread %u is here, others of the block wait at %s:%d", f->index, b.site->file, b.site->line);
+        fail(site, "divergent barrier: thread %u is here, others of the block wait at %s:%d", f->index, b.site->file,
+             b.site->line);
     }
     const Site *&warp_site = b.warp_site[f->warp];
     if (aligned && warp_site && warp_site != site)
-        fail(site, "divergent barrier: lane %u is here, others of warp %u wait at %s:%d", f->lane, f->warp, warp_site->file, warp_site->line);
+        fail(site, "divergent barrier: lane %u is here, others of warp %u wait at %s:%d", f->lane, f->warp,
+             warp_site->file, warp_site->line);
     warp_site = site;
     if (config().strict && count == 0 && live_threads() != grid.n_threads)
         fail(site, "%u threads of the block have exited and will never come to this barrier (EMU_STRICT=0 lets them)",
@@ -98,10 +101,8 @@ uint32_t arrive(uint32_t id, uint32_t count, bool aligned, bool waits, bool vote
     if (last) release(id);
     if (waits) {
         f->barrier = id;
-        if (last)
-            reschedule(); // nobody is privileged
-        else
-            wait_as(AT_BARRIER, site);
+        if (last) reschedule(); // nobody is privileged
+        else wait_as(AT_BARRIER, site);
         order_acquire(&b.token[parity]);
     }
     return parity;
@@ -117,7 +118,8 @@ void barriers_exit(Fiber *f)
         Barrier &b = barriers[id];
         if (!b.arrived || b.expected) continue;
         if (config().strict)
-            fail(b.site, "thread %u ended while %u threads of its block wait at this barrier (EMU_STRICT=0 lets them go on)",
+            fail(b.site,
+                 "thread %u ended while %u threads of its block wait at this barrier (EMU_STRICT=0 lets them go on)",
                  f->index, b.arrived);
         if (complete(b)) release(id);
     }
@@ -129,7 +131,10 @@ void barriers_describe(uint32_t id, char *text, size_t bytes)
     snprintf(text, bytes, "barrier %u: %u of %u have come", id, b.arrived, b.expected ? b.expected : whole_block());
 }
 
-void bar_sync(uint32_t id, uint32_t count, bool aligned, const Site *site) { arrive(id, count, aligned, true, false, site); }
+void bar_sync(uint32_t id, uint32_t count, bool aligned, const Site *site)
+{
+    arrive(id, count, aligned, true, false, site);
+}
 
 void bar_arrive(uint32_t id, uint32_t count, bool aligned, const Site *site)
 {

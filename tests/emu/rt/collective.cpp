@@ -115,12 +115,27 @@ uint32_t differ(uint32_t a, uint32_t b) { return a ^ b; }
 
 } // namespace
 
-uint32_t shfl_up(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site) { return shfl<UP>(a, b, c, m, p, site); }
-uint32_t shfl_down(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site) { return shfl<DOWN>(a, b, c, m, p, site); }
-uint32_t shfl_bfly(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site) { return shfl<BFLY>(a, b, c, m, p, site); }
-uint32_t shfl_idx(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site) { return shfl<IDX>(a, b, c, m, p, site); }
+uint32_t shfl_up(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site)
+{
+    return shfl<UP>(a, b, c, m, p, site);
+}
+uint32_t shfl_down(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site)
+{
+    return shfl<DOWN>(a, b, c, m, p, site);
+}
+uint32_t shfl_bfly(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site)
+{
+    return shfl<BFLY>(a, b, c, m, p, site);
+}
+uint32_t shfl_idx(uint32_t a, uint32_t b, uint32_t c, uint32_t m, bool &p, const Site *site)
+{
+    return shfl<IDX>(a, b, c, m, p, site);
+}
 
-uint32_t vote_ballot(bool p, uint32_t mask, const Site *site) { return static_cast<uint32_t>(ballot(p, mask, site).out); }
+uint32_t vote_ballot(bool p, uint32_t mask, const Site *site)
+{
+    return static_cast<uint32_t>(ballot(p, mask, site).out);
+}
 bool vote_any(bool p, uint32_t mask, const Site *site) { return ballot(p, mask, site).out != 0; }
 bool vote_all(bool p, uint32_t mask, const Site *site)
 {
@@ -133,7 +148,10 @@ bool vote_uni(bool p, uint32_t mask, const Site *site)
     return s.out == s.c || s.out == 0;
 }
 
-uint32_t match_any(uint64_t a, uint32_t mask, const Site *site) { return static_cast<uint32_t>(match(a, mask, site).out); }
+uint32_t match_any(uint64_t a, uint32_t mask, const Site *site)
+{
+    return static_cast<uint32_t>(match(a, mask, site).out);
+}
 uint32_t match_all(uint64_t a, uint32_t mask, bool &p, const Site *site)
 {
     const Share s = match(a, mask, site);

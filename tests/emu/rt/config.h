@@ -18,7 +18,7 @@ struct Device {
     const char *name;
     uint32_t shared_per_block, shared_per_sm; /* with the opt-in */
     uint32_t threads_per_sm, blocks_per_sm, n_sm;
-    int mma_terms; /* products that one step of the tensor core adds: of 16-bit types; tf32 has half of it */
+    int mma_terms;      /* products that one step of the tensor core adds: of 16-bit types; tf32 has half of it */
     int mma_extra_bits; /* below the 24 of float, kept while it adds */
 };
 

@@ -73,7 +73,8 @@ template <class D, Round R, bool FTZ, bool SAT, class S> inline D cvt_float(S s)
 
 template <class D, Round R, bool RELU, bool SATFINITE, class S> inline D cvt_half(S s)
 {
-    if constexpr (std::is_same_v<D, bf16> && std::is_same_v<S, float> && R == rn && !RELU && !SATFINITE) return bf16_nearest(s);
+    if constexpr (std::is_same_v<D, bf16> && std::is_same_v<S, float> && R == rn && !RELU && !SATFINITE)
+        return bf16_nearest(s);
     const double x = to_double(s);
     D d;
     from_double(d, RELU && x < 0 ? 0.0 : x, R, SATFINITE);
@@ -98,7 +99,8 @@ template <Round R, bool RELU, bool SATFINITE> inline uint32_t cvt_tf32(float a)
 /* Two saturated integers in front of what c shifts out. */
 template <class D> inline uint32_t cvt_pack_int(int32_t a, int32_t b, uint32_t c)
 {
-    const uint32_t hi = static_cast<Unsigned<D>>(cvt_int<D, true>(a)), lo = static_cast<Unsigned<D>>(cvt_int<D, true>(b));
+    const uint32_t hi = static_cast<Unsigned<D>>(cvt_int<D, true>(a)),
+                   lo = static_cast<Unsigned<D>>(cvt_int<D, true>(b));
     if constexpr (sizeof(D) == 2) return hi << 16 | lo;
     return c << 16 | hi << 8 | lo;
 }

@@ -162,13 +162,14 @@ std::string device_describe(uint64_t addr)
             snprintf(text, sizeof text, "byte %llu of allocation %llu (%llu bytes)%s", at, number, bytes,
                      a.live ? ", which is not (or no longer) there at this point of the stream" : ", which was freed");
         else
-            snprintf(text, sizeof text, "%llu bytes after the end of allocation %llu (%llu bytes)%s", at - bytes, number, bytes,
-                     a.live ? "" : ", which was freed");
+            snprintf(text, sizeof text, "%llu bytes after the end of allocation %llu (%llu bytes)%s", at - bytes,
+                     number, bytes, a.live ? "" : ", which was freed");
         if (at < bytes + ALIGN || it == on_device.end()) return text;
     }
     if (it == on_device.end()) return "device memory that was never allocated";
-    snprintf(text, sizeof text, "%llu bytes before allocation %llu (%llu bytes)", static_cast<unsigned long long>(it->first - addr),
-             static_cast<unsigned long long>(it->second.number), static_cast<unsigned long long>(it->second.bytes));
+    snprintf(text, sizeof text, "%llu bytes before allocation %llu (%llu bytes)",
+             static_cast<unsigned long long>(it->first - addr), static_cast<unsigned long long>(it->second.number),
+             static_cast<unsigned long long>(it->second.bytes));
     return text;
 }
 
@@ -180,10 +181,13 @@ uint8_t *reach(const void *p, uint64_t bytes, const char *who)
     if (bytes == 0) return at;
     const auto there = [](uint64_t a) { return arena.map[(a - arena.base) / GRANULE] >> a % GRANULE & 1; };
     const Allocation *a = device_find(addr);
-    if (!a || !there(addr)) fail(nullptr, "%s of %llu bytes: %s", who, static_cast<unsigned long long>(bytes), device_describe(addr).c_str());
+    if (!a || !there(addr))
+        fail(nullptr, "%s of %llu bytes: %s", who, static_cast<unsigned long long>(bytes),
+             device_describe(addr).c_str());
     if (addr + bytes > a->addr + a->bytes)
-        fail(nullptr, "%s of %llu bytes from byte %llu of an allocation of %llu", who, static_cast<unsigned long long>(bytes),
-             static_cast<unsigned long long>(addr - a->addr), static_cast<unsigned long long>(a->bytes));
+        fail(nullptr, "%s of %llu bytes from byte %llu of an allocation of %llu", who,
+             static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(addr - a->addr),
+             static_cast<unsigned long long>(a->bytes));
     return at;
 }
 
@@ -196,7 +200,8 @@ namespace
 {
     note_failure_kind(FAILED_ACCESS);
     if (addr & (bytes - 1))
-        fail(site, "misaligned %s of %u bytes at 0x%llx", write ? "write" : "read", bytes, static_cast<unsigned long long>(addr));
+        fail(site, "misaligned %s of %u bytes at 0x%llx", write ? "write" : "read", bytes,
+             static_cast<unsigned long long>(addr));
     fail(site, "out of bounds %s of %u bytes: %s", write ? "write" : "read", bytes, device_describe(addr).c_str());
 }
 
@@ -235,7 +240,8 @@ void bad_shared(uint32_t addr, uint32_t bytes, bool write, const Site *site)
 void bad_param(uint64_t addr, uint32_t bytes, const Site *site)
 {
     note_failure_kind(FAILED_ACCESS);
-    fail(site, "read of %u bytes at 0x%llx, outside of the parameters or misaligned", bytes, static_cast<unsigned long long>(addr));
+    fail(site, "read of %u bytes at 0x%llx, outside of the parameters or misaligned", bytes,
+         static_cast<unsigned long long>(addr));
 }
 
 void bad_local(uint64_t addr, uint32_t bytes, bool write, const Site *site)

@@ -73,7 +73,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     p->multiProcessorCount = static_cast<int>(d.n_sm);
     p->l2CacheSize = 4 << 20;
     p->memoryBusWidth = 64;
-    p->unifiedAddressing = p->canMapHostMemory = p->concurrentKernels = p->memoryPoolsSupported = p->streamPrioritiesSupported = 1;
+    p->unifiedAddressing = p->canMapHostMemory = p->concurrentKernels = p->memoryPoolsSupported =
+        p->streamPrioritiesSupported = 1;
     p->asyncEngineCount = 2;
     return cudaSuccess;
 }

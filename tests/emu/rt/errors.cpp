@@ -38,7 +38,8 @@ bool injected(const char *name)
 
 cudaError_t injected_error(const char *name)
 {
-    for (const char *allocates : {"cudaMalloc", "cudaHostAlloc", "cudaStreamCreate", "cudaEventCreate", "cudaGraphInstantiate"})
+    for (const char *allocates :
+         {"cudaMalloc", "cudaHostAlloc", "cudaStreamCreate", "cudaEventCreate", "cudaGraphInstantiate"})
         if (strncmp(name, allocates, strlen(allocates)) == 0) return cudaErrorMemoryAllocation;
     return cudaErrorLaunchFailure;
 }
@@ -46,7 +47,10 @@ cudaError_t injected_error(const char *name)
 void say_leaked(const Allocation &a)
 {
     fprintf(stderr, "emu: leak: allocation %llu, %llu bytes of %s memory\n", static_cast<unsigned long long>(a.number),
-            static_cast<unsigned long long>(a.bytes), a.kind == HOST ? "pinned host" : a.kind == MANAGED ? "managed" : "device");
+            static_cast<unsigned long long>(a.bytes),
+            a.kind == HOST      ? "pinned host"
+            : a.kind == MANAGED ? "managed"
+                                : "device");
 }
 
 size_t n_leaks;
@@ -54,20 +58,26 @@ size_t n_leaks;
 void at_end()
 {
     if (config().stats)
-        fprintf(stderr, "emu: %llu kernels, %llu blocks, %llu barriers, %llu collectives, %llu mma, %llu cp.async, %llu of %llu "
-                        "ldmatrix phases conflict\n",
-                (unsigned long long)counts.kernels, (unsigned long long)counts.blocks, (unsigned long long)counts.barriers,
-                (unsigned long long)counts.collectives, (unsigned long long)counts.mma, (unsigned long long)counts.copies,
-                (unsigned long long)counts.ldmatrix_conflicts, (unsigned long long)counts.ldmatrix_phases);
+        fprintf(
+            stderr,
+            "emu: %llu kernels, %llu blocks, %llu barriers, %llu collectives, %llu mma, %llu cp.async, %llu of %llu "
+            "ldmatrix phases conflict\n",
+            (unsigned long long)counts.kernels, (unsigned long long)counts.blocks, (unsigned long long)counts.barriers,
+            (unsigned long long)counts.collectives, (unsigned long long)counts.mma, (unsigned long long)counts.copies,
+            (unsigned long long)counts.ldmatrix_conflicts, (unsigned long long)counts.ldmatrix_phases);
     if (!config().leaks || sticky_error) return;
     for_each_live([](const Allocation &a) { n_leaks++, say_leaked(a); });
     const struct {
         const char *what;
         size_t n;
-    } objects[] = {{"streams", streams.size()}, {"events", events.size()}, {"graphs", graphs.size()}, {"executable graphs", execs.size()}};
+    } objects[] = {{"streams", streams.size()},
+                   {"events", events.size()},
+                   {"graphs", graphs.size()},
+                   {"executable graphs", execs.size()}};
     for (const auto &o : objects)
         if (o.n) n_leaks++, fprintf(stderr, "emu: leak: %zu %s\n", o.n, o.what);
-    if (unfinished()) n_leaks++, fprintf(stderr, "emu: leak: %zu operations were issued and never waited for\n", unfinished());
+    if (unfinished())
+        n_leaks++, fprintf(stderr, "emu: leak: %zu operations were issued and never waited for\n", unfinished());
     if (!n_leaks) return;
     fflush(stdout);
     fflush(stderr);
@@ -126,39 +136,40 @@ cudaError_t cudaPeekAtLastError(void)
     return sticky_error ? sticky_error : last_error;
 }
 
-#define EMU_ERRORS(X)                                                                                                    \
-    X(cudaSuccess, "no error")                                                                                           \
-    X(cudaErrorInvalidValue, "invalid argument")                                                                         \
-    X(cudaErrorMemoryAllocation, "out of memory")                                                                        \
-    X(cudaErrorInitializationError, "initialization error")                                                              \
-    X(cudaErrorInvalidConfiguration, "invalid configuration argument")                                                   \
-    X(cudaErrorInvalidSymbol, "invalid device symbol")                                                                   \
-    X(cudaErrorInvalidDevicePointer, "invalid device pointer")                                                           \
-    X(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy")                                              \
-    X(cudaErrorInvalidDeviceFunction, "invalid device function")                                                         \
-    X(cudaErrorInvalidDevice, "invalid device ordinal")                                                                  \
-    X(cudaErrorInvalidResourceHandle, "invalid resource handle")                                                         \
-    X(cudaErrorIllegalState, "the operation cannot be performed in the present state")                                   \
-    X(cudaErrorNotReady, "device not ready")                                                                             \
-    X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                                               \
-    X(cudaErrorLaunchOutOfResources, "too many resources requested for launch")                                          \
-    X(cudaErrorAssert, "device-side assert triggered")                                                                   \
-    X(cudaErrorHostMemoryAlreadyRegistered, "part or all of the requested memory range is already mapped")               \
-    X(cudaErrorHostMemoryNotRegistered, "pointer does not correspond to a registered memory region")                     \
-    X(cudaErrorLaunchFailure, "unspecified launch failure")                                                              \
-    X(cudaErrorNotPermitted, "operation not permitted")                                                                  \
-    X(cudaErrorNotSupported, "operation not supported")                                                                  \
-    X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")                             \
-    X(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture")                      \
-    X(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate capture sequences")                    \
-    X(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began")                           \
-    X(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work")                                              \
-    X(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream")                        \
-    X(cudaErrorStreamCaptureImplicit, "operation would make the legacy stream depend on a capturing blocking stream")    \
-    X(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream")                 \
-    X(cudaErrorStreamCaptureWrongThread, "attempt to terminate a thread-local capture sequence from another thread")     \
-    X(cudaErrorGraphExecUpdateFailure, "the graph update was not performed because it included changes which violated "  \
-                                       "constraints specific to instantiated graph update")
+#define EMU_ERRORS(X)                                                                                                 \
+    X(cudaSuccess, "no error")                                                                                        \
+    X(cudaErrorInvalidValue, "invalid argument")                                                                      \
+    X(cudaErrorMemoryAllocation, "out of memory")                                                                     \
+    X(cudaErrorInitializationError, "initialization error")                                                           \
+    X(cudaErrorInvalidConfiguration, "invalid configuration argument")                                                \
+    X(cudaErrorInvalidSymbol, "invalid device symbol")                                                                \
+    X(cudaErrorInvalidDevicePointer, "invalid device pointer")                                                        \
+    X(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy")                                           \
+    X(cudaErrorInvalidDeviceFunction, "invalid device function")                                                      \
+    X(cudaErrorInvalidDevice, "invalid device ordinal")                                                               \
+    X(cudaErrorInvalidResourceHandle, "invalid resource handle")                                                      \
+    X(cudaErrorIllegalState, "the operation cannot be performed in the present state")                                \
+    X(cudaErrorNotReady, "device not ready")                                                                          \
+    X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                                            \
+    X(cudaErrorLaunchOutOfResources, "too many resources requested for launch")                                       \
+    X(cudaErrorAssert, "device-side assert triggered")                                                                \
+    X(cudaErrorHostMemoryAlreadyRegistered, "part or all of the requested memory range is already mapped")            \
+    X(cudaErrorHostMemoryNotRegistered, "pointer does not correspond to a registered memory region")                  \
+    X(cudaErrorLaunchFailure, "unspecified launch failure")                                                           \
+    X(cudaErrorNotPermitted, "operation not permitted")                                                               \
+    X(cudaErrorNotSupported, "operation not supported")                                                               \
+    X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")                          \
+    X(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture")                   \
+    X(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate capture sequences")                 \
+    X(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began")                        \
+    X(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work")                                           \
+    X(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream")                     \
+    X(cudaErrorStreamCaptureImplicit, "operation would make the legacy stream depend on a capturing blocking stream") \
+    X(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream")              \
+    X(cudaErrorStreamCaptureWrongThread, "attempt to terminate a thread-local capture sequence from another thread")  \
+    X(cudaErrorGraphExecUpdateFailure,                                                                                \
+      "the graph update was not performed because it included changes which violated "                                \
+      "constraints specific to instantiated graph update")
 
 const char *cudaGetErrorString(cudaError_t e)
 {

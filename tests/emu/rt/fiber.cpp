@@ -79,7 +79,8 @@ void swap_context(Fiber *from, Fiber *to) { emu_swap(&from->sp, to->sp); }
 
 void set_start(Fiber *f)
 {
-    void **sp = reinterpret_cast<void **>(f->stack + f->stack_bytes) - 2; // entry finds the stack aligned as after a call
+    void **sp = reinterpret_cast<void **>(f->stack + f->stack_bytes) -
+                2; // entry finds the stack aligned as after a call
     *sp = reinterpret_cast<void *>(entry_point);
     f->sp = sp - 6;
 }
@@ -107,7 +108,8 @@ Fiber *fibers(uint32_t n, void (*entry)())
     entry_point = entry;
     if (!all) {
         all = static_cast<Fiber *>(calloc(MAX_THREADS, sizeof(Fiber)));
-        void *p = mmap(nullptr, bytes * MAX_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *p = mmap(nullptr, bytes * MAX_THREADS, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (!all || p == MAP_FAILED) {
             perror("emu: no memory for stacks");
             _exit(EXIT_STATUS);
@@ -140,7 +142,8 @@ void fiber_switch(Fiber *from, Fiber *to)
     leaving = from, arriving = to;
 #if defined(EMU_ASAN)
     const bool to_main = to == &main_context;
-    __sanitizer_start_switch_fiber(&from->asan_fake, to_main ? main_bottom : to->stack, to_main ? main_bytes : to->stack_bytes);
+    __sanitizer_start_switch_fiber(&from->asan_fake, to_main ? main_bottom : to->stack,
+                                   to_main ? main_bytes : to->stack_bytes);
 #endif
 #if defined(EMU_TSAN)
     __tsan_switch_to_fiber(to->tsan, 1); // 1: the switch itself orders nothing

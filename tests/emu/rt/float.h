@@ -42,13 +42,13 @@ template <Round R, bool FTZ, bool SAT, class T, class F> inline T arithmetic(F f
 }
 
 /* volatile: with another rounding mode nothing may be computed ahead of time. */
-#define EMU_BINARY(name, op)                                                                                             \
-    template <Round R, bool FTZ, bool SAT, class T> inline T name(T a, T b)                                              \
-    {                                                                                                                    \
-        a = ftz_<FTZ>(a), b = ftz_<FTZ>(b);                                                                              \
-        if constexpr (R == rn) return arithmetic<R, FTZ, SAT, T>([=] { return a op b; });                                \
-        volatile T va = a, vb = b;                                                                                       \
-        return arithmetic<R, FTZ, SAT, T>([&] { return va op vb; });                                                     \
+#define EMU_BINARY(name, op)                                                              \
+    template <Round R, bool FTZ, bool SAT, class T> inline T name(T a, T b)               \
+    {                                                                                     \
+        a = ftz_<FTZ>(a), b = ftz_<FTZ>(b);                                               \
+        if constexpr (R == rn) return arithmetic<R, FTZ, SAT, T>([=] { return a op b; }); \
+        volatile T va = a, vb = b;                                                        \
+        return arithmetic<R, FTZ, SAT, T>([&] { return va op vb; });                      \
     }
 EMU_BINARY(fp_add, +)
 EMU_BINARY(fp_sub, -)
@@ -71,12 +71,16 @@ template <Round R, bool FTZ, bool SAT, class T> inline T fp_fma(T a, T b, T c)
 template <Round R, bool FTZ, class T> inline T fp_sqrt(T a)
 {
     volatile T v = ftz_<FTZ>(a);
-    return arithmetic<R, FTZ, false, T>([&] { return static_cast<T>(sizeof(T) == 4 ? sqrtf(static_cast<float>(v)) : sqrt(v)); });
+    return arithmetic<R, FTZ, false, T>(
+        [&] { return static_cast<T>(sizeof(T) == 4 ? sqrtf(static_cast<float>(v)) : sqrt(v)); });
 }
 
 /* ---- approximate functions --------------------------------------------------------------------------------------- */
 
-template <bool FTZ, class F> inline float approx(float x, F f) { return ftz_<FTZ>(static_cast<float>(f(to_double(ftz_<FTZ>(x))))); }
+template <bool FTZ, class F> inline float approx(float x, F f)
+{
+    return ftz_<FTZ>(static_cast<float>(f(to_double(ftz_<FTZ>(x)))));
+}
 template <bool FTZ> inline float fp_ex2(float a) { return approx<FTZ>(a, static_cast<double (*)(double)>(exp2)); }
 template <bool FTZ> inline float fp_lg2(float a) { return approx<FTZ>(a, static_cast<double (*)(double)>(log2)); }
 template <bool FTZ> inline float fp_sin(float a) { return approx<FTZ>(a, static_cast<double (*)(double)>(sin)); }
@@ -118,8 +122,14 @@ template <bool NAN_, bool XOR, bool MAX, class T> inline T extreme(T a, T b)
     if (XOR && r == r) r = static_cast<T>(copysign(r, (signbit(a) != 0) != (signbit(b) != 0) ? -1.0 : 1.0));
     return r;
 }
-template <bool FTZ, bool NAN_, bool XOR, class T> inline T fp_min(T a, T b) { return extreme<NAN_, XOR, false>(ftz_<FTZ>(a), ftz_<FTZ>(b)); }
-template <bool FTZ, bool NAN_, bool XOR, class T> inline T fp_max(T a, T b) { return extreme<NAN_, XOR, true>(ftz_<FTZ>(a), ftz_<FTZ>(b)); }
+template <bool FTZ, bool NAN_, bool XOR, class T> inline T fp_min(T a, T b)
+{
+    return extreme<NAN_, XOR, false>(ftz_<FTZ>(a), ftz_<FTZ>(b));
+}
+template <bool FTZ, bool NAN_, bool XOR, class T> inline T fp_max(T a, T b)
+{
+    return extreme<NAN_, XOR, true>(ftz_<FTZ>(a), ftz_<FTZ>(b));
+}
 
 template <class T> inline bool testp_finite(T a) { return isfinite(a); }
 template <class T> inline bool testp_infinite(T a) { return isinf(a); }
@@ -141,15 +151,15 @@ template <bool FTZ, class T> inline auto comparable(T a)
         return a;
     }
 }
-#define EMU_COMPARE(name, expr)                                                                                          \
-    template <bool FTZ, class T> inline bool cmp_##name(T a_, T b_)                                                      \
-    {                                                                                                                    \
-        const auto a = comparable<FTZ>(a_), b = comparable<FTZ>(b_);                                                     \
-        return expr;                                                                                                     \
-    }                                                                                                                    \
-    template <bool FTZ, class T> inline bool cmp2_##name(T a, T b, int i)                                                \
-    {                                                                                                                    \
-        return i ? cmp_##name<FTZ>(a.hi, b.hi) : cmp_##name<FTZ>(a.lo, b.lo);                                            \
+#define EMU_COMPARE(name, expr)                                               \
+    template <bool FTZ, class T> inline bool cmp_##name(T a_, T b_)           \
+    {                                                                         \
+        const auto a = comparable<FTZ>(a_), b = comparable<FTZ>(b_);          \
+        return expr;                                                          \
+    }                                                                         \
+    template <bool FTZ, class T> inline bool cmp2_##name(T a, T b, int i)     \
+    {                                                                         \
+        return i ? cmp_##name<FTZ>(a.hi, b.hi) : cmp_##name<FTZ>(a.lo, b.lo); \
     }
 EMU_COMPARE(eq, a == b)
 EMU_COMPARE(ne, a != b && !unordered(a, b))
@@ -212,19 +222,19 @@ template <class H, class F> inline H half_map(H a, F f)
 {
     return lanewise<H>([f](auto x) { return half_nearest<decltype(x)>(f(to_float(x))); }, a);
 }
-#define EMU_HALF(name, expr)                                                                                             \
-    template <bool SAT, class H> inline H name(H a, H b)                                                                 \
-    {                                                                                                                    \
-        return lanewise<H>(                                                                                              \
-            [](auto x_, auto y_) {                                                                                       \
-                const double x = to_double(x_), y = to_double(y_), r = expr;                                             \
-                return half_nearest<decltype(x_)>(SAT ? saturate(r) : r);                                                \
-            },                                                                                                           \
-            a, b);                                                                                                       \
+#define EMU_HALF(name, expr)                                                 \
+    template <bool SAT, class H> inline H name(H a, H b)                     \
+    {                                                                        \
+        return lanewise<H>(                                                  \
+            [](auto x_, auto y_) {                                           \
+                const double x = to_double(x_), y = to_double(y_), r = expr; \
+                return half_nearest<decltype(x_)>(SAT ? saturate(r) : r);    \
+            },                                                               \
+            a, b);                                                           \
     }
 EMU_HALF(half_add, add_odd(x, y))
 EMU_HALF(half_sub, add_odd(x, -y))
-EMU_HALF(half_mul, x * y)
+EMU_HALF(half_mul, x *y)
 #undef EMU_HALF
 template <bool SAT, bool RELU, class H> inline H half_fma(H a, H b, H c)
 {
@@ -237,11 +247,15 @@ template <bool SAT, bool RELU, class H> inline H half_fma(H a, H b, H c)
 }
 template <bool NAN_, bool XOR, class H> inline H half_min(H a, H b)
 {
-    return lanewise<H>([](auto x, auto y) { return half_nearest<decltype(x)>(extreme<NAN_, XOR, false>(to_double(x), to_double(y))); }, a, b);
+    return lanewise<H>(
+        [](auto x, auto y) { return half_nearest<decltype(x)>(extreme<NAN_, XOR, false>(to_double(x), to_double(y))); },
+        a, b);
 }
 template <bool NAN_, bool XOR, class H> inline H half_max(H a, H b)
 {
-    return lanewise<H>([](auto x, auto y) { return half_nearest<decltype(x)>(extreme<NAN_, XOR, true>(to_double(x), to_double(y))); }, a, b);
+    return lanewise<H>(
+        [](auto x, auto y) { return half_nearest<decltype(x)>(extreme<NAN_, XOR, true>(to_double(x), to_double(y))); },
+        a, b);
 }
 template <class H> inline H half_neg(H a)
 {

@@ -90,8 +90,11 @@ cudaError_t end_capture(Stream *s, std::unique_ptr<Graph> &out)
     Capture *c = s->capture;
     if (!c) return cudaErrorIllegalState;
     if (c->origin != s) return invalidate(c, cudaErrorStreamCaptureUnmatched);
-    if (c->mode != cudaStreamCaptureModeRelaxed && c->thread != std::this_thread::get_id()) return cudaErrorStreamCaptureWrongThread;
-    const cudaError_t e = c->invalid ? cudaErrorStreamCaptureInvalidated : joined(*c) ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
+    if (c->mode != cudaStreamCaptureModeRelaxed && c->thread != std::this_thread::get_id())
+        return cudaErrorStreamCaptureWrongThread;
+    const cudaError_t e = c->invalid   ? cudaErrorStreamCaptureInvalidated
+                          : joined(*c) ? cudaSuccess
+                                       : cudaErrorStreamCaptureUnjoined;
     for (Stream *t : c->streams) t->capture = nullptr, t->tail.clear();
     if (!e) out = std::move(c->graph);
     captures.erase(c);
@@ -139,14 +142,15 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus *
     EMU_API(cudaStreamIsCapturing);
     const Stream *s = find_stream(handle);
     if (!s) return result(cudaErrorInvalidResourceHandle);
-    *status = !s->capture ? cudaStreamCaptureStatusNone
+    *status = !s->capture           ? cudaStreamCaptureStatusNone
               : s->capture->invalid ? cudaStreamCaptureStatusInvalidated
                                     : cudaStreamCaptureStatusActive;
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *graph,
-                                     const cudaGraphNode_t **needs, const cudaGraphEdgeData **edges, size_t *n_needs)
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatus *status, unsigned long long *id,
+                                     cudaGraph_t *graph, const cudaGraphNode_t **needs, const cudaGraphEdgeData **edges,
+                                     size_t *n_needs)
 {
     const cudaError_t e = cudaStreamIsCapturing(handle, status);
     const Stream *s = find_stream(handle);
@@ -239,7 +243,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream)
     Stream *s = find_stream(stream);
     if (!e) return result(cudaErrorInvalidValue);
     if (!s) return result(cudaErrorInvalidResourceHandle);
-    if (s->capture) return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported)); // child graphs are not supported
+    if (s->capture)
+        return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported)); // child graphs are not supported
     if (s->legacy)
         if (cudaError_t error = legacy_call()) return result(error);
     const OpPtr start = enqueue(s, nullptr, {e->last});
@@ -265,10 +270,8 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t handle, cudaGraph_t graph, cudaG
     cudaGraphExecUpdateResult r = cudaGraphExecUpdateSuccess;
     if (items.size() != e->items.size()) r = cudaGraphExecUpdateErrorTopologyChanged;
     for (size_t i = 0; i < items.size() && r == cudaGraphExecUpdateSuccess; i++) {
-        if (items[i].needs != e->items[i].needs)
-            r = cudaGraphExecUpdateErrorTopologyChanged;
-        else if (items[i].work.type != e->items[i].work.type)
-            r = cudaGraphExecUpdateErrorNodeTypeChanged;
+        if (items[i].needs != e->items[i].needs) r = cudaGraphExecUpdateErrorTopologyChanged;
+        else if (items[i].work.type != e->items[i].work.type) r = cudaGraphExecUpdateErrorNodeTypeChanged;
     }
     if (info) {
         memset(info, 0, sizeof *info);
@@ -285,7 +288,8 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
     const Graph *g = find_graph(graph);
     if (!g || !n) return result(cudaErrorInvalidValue);
     if (nodes)
-        for (size_t i = 0; i < std::min(*n, g->nodes.size()); i++) nodes[i] = reinterpret_cast<cudaGraphNode_t>(g->nodes[i].get());
+        for (size_t i = 0; i < std::min(*n, g->nodes.size()); i++)
+            nodes[i] = reinterpret_cast<cudaGraphNode_t>(g->nodes[i].get());
     if (!nodes || *n > g->nodes.size()) *n = g->nodes.size();
     return cudaSuccess;
 }
@@ -297,7 +301,8 @@ cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType *type)
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t handle, cudaGraphNode_t node, const cudaKernelNodeParams *p)
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t handle, cudaGraphNode_t node,
+                                             const cudaKernelNodeParams *p)
 {
     EMU_API(cudaGraphExecKernelNodeSetParams);
     Exec *e = find_exec(handle);

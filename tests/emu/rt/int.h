@@ -52,7 +52,10 @@ template <class T> inline typename Wide<T>::type imul_wide(T a, T b)
 }
 template <class T> inline T imul_hi(T a, T b) { return static_cast<T>(imul_wide(a, b) >> width<T>); }
 
-inline int32_t clamp32(int64_t x) { return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : static_cast<int32_t>(x); }
+inline int32_t clamp32(int64_t x)
+{
+    return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : static_cast<int32_t>(x);
+}
 inline int32_t iadd_sat(int32_t a, int32_t b) { return clamp32(static_cast<int64_t>(a) + b); }
 inline int32_t isub_sat(int32_t a, int32_t b) { return clamp32(static_cast<int64_t>(a) - b); }
 
@@ -87,7 +90,10 @@ template <class T, bool C> inline T isubc(T a, T b, uint32_t &cc)
 }
 
 /* Operands of 24 bits, extended by their sign if they have one: bits 47..16 or 31..0 of the product. */
-template <class T> inline int64_t low24(T a) { return is_signed<T> ? static_cast<int32_t>(u(a) << 8) >> 8 : static_cast<int64_t>(u(a) & 0xffffff); }
+template <class T> inline int64_t low24(T a)
+{
+    return is_signed<T> ? static_cast<int32_t>(u(a) << 8) >> 8 : static_cast<int64_t>(u(a) & 0xffffff);
+}
 template <class T> inline T imul24_lo(T a, T b) { return static_cast<T>(low24(a) * low24(b)); }
 template <class T> inline T imul24_hi(T a, T b) { return static_cast<T>(low24(a) * low24(b) >> 16); }
 template <class T> inline T isad(T a, T b, T c) { return iadd(c, static_cast<T>(a < b ? u(b) - u(a) : u(a) - u(b))); }
@@ -186,10 +192,22 @@ template <class T> inline T shr(T a, uint32_t n)
 /* Funnel: 64 bits b:a. Left gives the upper half of the shifted, right the lower. */
 inline uint64_t funnel(uint32_t a, uint32_t b) { return static_cast<uint64_t>(b) << 32 | a; }
 inline uint32_t upto32(uint32_t n) { return n < 32 ? n : 32; }
-inline uint32_t shf_l_wrap(uint32_t a, uint32_t b, uint32_t c) { return static_cast<uint32_t>(funnel(a, b) << (c & 31) >> 32); }
-inline uint32_t shf_r_wrap(uint32_t a, uint32_t b, uint32_t c) { return static_cast<uint32_t>(funnel(a, b) >> (c & 31)); }
-inline uint32_t shf_l_clamp(uint32_t a, uint32_t b, uint32_t c) { return static_cast<uint32_t>(funnel(a, b) << upto32(c) >> 32); }
-inline uint32_t shf_r_clamp(uint32_t a, uint32_t b, uint32_t c) { return static_cast<uint32_t>(funnel(a, b) >> upto32(c)); }
+inline uint32_t shf_l_wrap(uint32_t a, uint32_t b, uint32_t c)
+{
+    return static_cast<uint32_t>(funnel(a, b) << (c & 31) >> 32);
+}
+inline uint32_t shf_r_wrap(uint32_t a, uint32_t b, uint32_t c)
+{
+    return static_cast<uint32_t>(funnel(a, b) >> (c & 31));
+}
+inline uint32_t shf_l_clamp(uint32_t a, uint32_t b, uint32_t c)
+{
+    return static_cast<uint32_t>(funnel(a, b) << upto32(c) >> 32);
+}
+inline uint32_t shf_r_clamp(uint32_t a, uint32_t b, uint32_t c)
+{
+    return static_cast<uint32_t>(funnel(a, b) >> upto32(c));
+}
 
 /* Any function of three bits: bit (4a + 2b + c) of the table. */
 inline uint32_t lop3(uint32_t a, uint32_t b, uint32_t c, uint32_t table)
@@ -224,12 +242,36 @@ inline uint32_t prmt_bytes(uint32_t a, uint32_t b, int b0, int b1, int b2, int b
 }
 inline int lesser(int a, int b) { return a < b ? a : b; }
 inline int greater(int a, int b) { return a > b ? a : b; }
-inline uint32_t prmt_f4e(uint32_t a, uint32_t b, uint32_t c) { const int n = c & 3; return prmt_bytes(a, b, n, n + 1, n + 2, n + 3); }
-inline uint32_t prmt_b4e(uint32_t a, uint32_t b, uint32_t c) { const int n = c & 3; return prmt_bytes(a, b, n, n - 1, n - 2, n - 3); }
-inline uint32_t prmt_rc8(uint32_t a, uint32_t b, uint32_t c) { const int n = c & 3; return prmt_bytes(a, b, n, n, n, n); }
-inline uint32_t prmt_ecl(uint32_t a, uint32_t b, uint32_t c) { const int n = c & 3; return prmt_bytes(a, b, n, greater(n, 1), greater(n, 2), 3); }
-inline uint32_t prmt_ecr(uint32_t a, uint32_t b, uint32_t c) { const int n = c & 3; return prmt_bytes(a, b, 0, lesser(n, 1), lesser(n, 2), n); }
-inline uint32_t prmt_rc16(uint32_t a, uint32_t b, uint32_t c) { const int n = (c & 1) * 2; return prmt_bytes(a, b, n, n + 1, n, n + 1); }
+inline uint32_t prmt_f4e(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = c & 3;
+    return prmt_bytes(a, b, n, n + 1, n + 2, n + 3);
+}
+inline uint32_t prmt_b4e(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = c & 3;
+    return prmt_bytes(a, b, n, n - 1, n - 2, n - 3);
+}
+inline uint32_t prmt_rc8(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = c & 3;
+    return prmt_bytes(a, b, n, n, n, n);
+}
+inline uint32_t prmt_ecl(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = c & 3;
+    return prmt_bytes(a, b, n, greater(n, 1), greater(n, 2), 3);
+}
+inline uint32_t prmt_ecr(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = c & 3;
+    return prmt_bytes(a, b, 0, lesser(n, 1), lesser(n, 2), n);
+}
+inline uint32_t prmt_rc16(uint32_t a, uint32_t b, uint32_t c)
+{
+    const int n = (c & 1) * 2;
+    return prmt_bytes(a, b, n, n + 1, n, n + 1);
+}
 
 } // namespace emu
 

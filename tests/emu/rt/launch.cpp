@@ -27,7 +27,8 @@ cudaError_t check_shape(const Function &f, dim3 g, dim3 b, size_t dynamic_bytes)
 {
     const uint64_t n = static_cast<uint64_t>(b.x) * b.y * b.z;
     if (n == 0 || n > 1024 || b.x > 1024 || b.y > 1024 || b.z > 64) return cudaErrorInvalidConfiguration;
-    if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535) return cudaErrorInvalidConfiguration;
+    if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535)
+        return cudaErrorInvalidConfiguration;
     if (n > max_threads(f.kernel)) return cudaErrorLaunchOutOfResources;
     if (dynamic_bytes > dynamic_limit(f) || f.kernel->static_bytes > DEFAULT_SHARED) return cudaErrorInvalidValue;
     return cudaSuccess;
@@ -43,10 +44,13 @@ void Work::operator()() const
     }
     if (run_grid(call->kernel, call->shape, call->params.data())) return;
     const Failure why = last_failure_kind();
-    set_sticky(why == FAILED_ACCESS ? cudaErrorIllegalAddress : why == FAILED_ASSERT ? cudaErrorAssert : cudaErrorLaunchFailure);
+    set_sticky(why == FAILED_ACCESS   ? cudaErrorIllegalAddress
+               : why == FAILED_ASSERT ? cudaErrorAssert
+                                      : cudaErrorLaunchFailure);
 }
 
-cudaError_t make_call(std::shared_ptr<KernelCall> &out, const void *host, dim3 g, dim3 b, void **args, size_t dynamic_bytes)
+cudaError_t make_call(std::shared_ptr<KernelCall> &out, const void *host, dim3 g, dim3 b, void **args,
+                      size_t dynamic_bytes)
 {
     const Function *f = find_function(host);
     if (!f) return cudaErrorInvalidDeviceFunction;
@@ -85,7 +89,8 @@ cudaError_t cudaFuncSetAttribute(const void *host, cudaFuncAttribute attribute, 
         return cudaSuccess;
     }
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0) return result(cudaErrorInvalidValue);
-    if (static_cast<uint32_t>(value) + f->kernel->static_bytes > config().device.shared_per_block) return result(cudaErrorInvalidValue);
+    if (static_cast<uint32_t>(value) + f->kernel->static_bytes > config().device.shared_per_block)
+        return result(cudaErrorInvalidValue);
     f->attributes.max_dynamic = value;
     return cudaSuccess;
 }
@@ -122,7 +127,8 @@ cudaError_t cudaFuncSetCacheConfig(const void *host, cudaFuncCache)
     return result(find_function(host) ? cudaSuccess : cudaErrorInvalidDeviceFunction);
 }
 
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *n, const void *host, int threads, size_t dynamic_bytes, unsigned)
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *n, const void *host, int threads,
+                                                                   size_t dynamic_bytes, unsigned)
 {
     EMU_API(cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags);
     const Function *f = find_function(host);
@@ -131,7 +137,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *n, const
     const Device &d = config().device;
     const uint32_t t = (static_cast<uint32_t>(threads) + 31) / 32 * 32;
     uint32_t blocks = std::min(d.blocks_per_sm, std::min(d.threads_per_sm / t, REGISTERS_PER_SM / (REGISTERS * t)));
-    blocks = std::min<uint32_t>(blocks, d.shared_per_sm / (f->kernel->static_bytes + static_cast<uint32_t>(dynamic_bytes) + BLOCK_RESERVE));
+    blocks = std::min<uint32_t>(
+        blocks, d.shared_per_sm / (f->kernel->static_bytes + static_cast<uint32_t>(dynamic_bytes) + BLOCK_RESERVE));
     const bool fits = t <= max_threads(f->kernel) && dynamic_bytes <= dynamic_limit(*f);
     *n = fits ? static_cast<int>(blocks) : 0;
     return cudaSuccess;
@@ -148,7 +155,8 @@ cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, const void 
     const Function *f = find_function(host);
     if (!f) return result(cudaErrorInvalidDeviceFunction);
     if (blocks <= 0 || !bytes) return result(cudaErrorInvalidValue);
-    const uint32_t each = config().device.shared_per_sm / static_cast<uint32_t>(blocks), need = f->kernel->static_bytes + BLOCK_RESERVE;
+    const uint32_t each = config().device.shared_per_sm / static_cast<uint32_t>(blocks),
+                   need = f->kernel->static_bytes + BLOCK_RESERVE;
     *bytes = each > need ? std::min(each - need, config().device.shared_per_block - f->kernel->static_bytes) : 0;
     return cudaSuccess;
 }

@@ -43,7 +43,8 @@ void gather(Tiles &x, Share *const *s, int k, int type)
             for (int i = 0; i < k / 2; i++) x.a[g + (i & 1) * 8][t + (i >> 1) * 4] = tf32(l.ra[i]);
             for (int i = 0; i < k / 4; i++) x.b[t + i * 4][g] = tf32(l.rb[i]);
         } else {
-            for (int i = 0; i < k / 2; i++) x.a[g + (i >> 1 & 1) * 8][t * 2 + (i & 1) + (i >> 2) * 8] = element(l.ra[i / 2], i & 1, type);
+            for (int i = 0; i < k / 2; i++)
+                x.a[g + (i >> 1 & 1) * 8][t * 2 + (i & 1) + (i >> 2) * 8] = element(l.ra[i / 2], i & 1, type);
             for (int i = 0; i < k / 4; i++) x.b[t * 2 + (i & 1) + (i >> 1) * 8][g] = element(l.rb[i / 2], i & 1, type);
         }
         for (int i = 0; i < 4; i++) x.c[g + (i >> 1) * 8][t * 2 + (i & 1)] = l.rc[i];
@@ -113,10 +114,8 @@ void compute_mma(Share *const *s, uint32_t)
     Tiles x;
     const int k = s[0]->n, type = s[0]->type;
     gather(x, s, k, type);
-    if (config().truncate)
-        multiply_truncating(x, k, type);
-    else
-        multiply_exact(x, k);
+    if (config().truncate) multiply_truncating(x, k, type);
+    else multiply_exact(x, k);
     scatter(x, s);
     counts.mma++;
 }
@@ -148,7 +147,8 @@ void compute_ldmatrix(Share *const *s, uint32_t)
         Share *const *rows = s + m * 8;
         for (int lane = 0; lane < 32; lane++) {
             const int g = lane >> 2, t = lane & 3;
-            s[lane]->regs[m] = s[0]->trans ? half_at(*rows[2 * t], g) | half_at(*rows[2 * t + 1], g) << 16 : rows[g]->row[t];
+            s[lane]->regs[m] = s[0]->trans ? half_at(*rows[2 * t], g) | half_at(*rows[2 * t + 1], g) << 16
+                                           : rows[g]->row[t];
         }
     }
 }

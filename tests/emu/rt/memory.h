@@ -48,18 +48,19 @@ uint8_t *generic_slow(uint64_t addr, uint32_t bytes, bool write, const Site *sit
 template <uint32_t N, bool W> EMU_UNSEEN uint8_t *global_ptr(uint64_t addr, const Site *site)
 {
     const uint64_t at = addr - arena.base;
-    if (__builtin_expect(at < arena.size && valid<N>(arena.map, at), 1))
-        return arena.memory + at;
+    if (__builtin_expect(at < arena.size && valid<N>(arena.map, at), 1)) return arena.memory + at;
     return global_slow(addr, N, W, site);
 }
 
-template <uint32_t N, bool W> uint8_t *const_ptr(uint64_t addr, const Site *site) { return global_ptr<N, W>(addr, site); }
+template <uint32_t N, bool W> uint8_t *const_ptr(uint64_t addr, const Site *site)
+{
+    return global_ptr<N, W>(addr, site);
+}
 
 template <uint32_t N, bool W> EMU_UNSEEN uint8_t *shared_ptr(uint64_t addr, const Site *site)
 {
     const uint32_t at = static_cast<uint32_t>(addr);
-    if (__builtin_expect(at < grid.shared_end && valid<N>(grid.shared_map, at), 1))
-        return grid.shared + at;
+    if (__builtin_expect(at < grid.shared_end && valid<N>(grid.shared_map, at), 1)) return grid.shared + at;
     bad_shared(at, N, W, site);
 }
 
@@ -84,8 +85,7 @@ template <uint32_t N, bool W> uint8_t *param_ptr(uint64_t addr, const Site *site
 template <uint32_t N, bool W> EMU_UNSEEN uint8_t *generic_ptr(uint64_t addr, const Site *site)
 {
     const uint64_t at = addr - arena.base;
-    if (__builtin_expect(at < arena.size && valid<N>(arena.map, at), 1))
-        return arena.memory + at;
+    if (__builtin_expect(at < arena.size && valid<N>(arena.map, at), 1)) return arena.memory + at;
     if (addr - arena.shared_window < SHARED_WINDOW) return shared_ptr<N, W>(addr - arena.shared_window, site);
     return generic_slow(addr, N, W, site);
 }
@@ -114,7 +114,10 @@ template <class T> struct Cell {
     typedef T type __attribute__((may_alias));
 };
 
-template <class T> inline T load(const uint8_t *p, int i) { return reinterpret_cast<const typename Cell<T>::type *>(p)[i]; }
+template <class T> inline T load(const uint8_t *p, int i)
+{
+    return reinterpret_cast<const typename Cell<T>::type *>(p)[i];
+}
 template <class T> inline void store(uint8_t *p, int i, T v) { reinterpret_cast<typename Cell<T>::type *>(p)[i] = v; }
 
 template <class T> inline T load_atomic(const uint8_t *p, int i)
@@ -141,7 +144,8 @@ template <class T, class F> inline T atomic_update(uint8_t *p, F f)
     typedef typename Bits<sizeof(T)>::type U;
     typename Cell<U>::type *cell = reinterpret_cast<typename Cell<U>::type *>(p);
     U old = __atomic_load_n(cell, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(cell, &old, as<U>(f(as<T>(old))), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+    while (!__atomic_compare_exchange_n(cell, &old, as<U>(f(as<T>(old))), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        continue;
     return as<T>(old);
 }
 

@@ -32,7 +32,8 @@ bool direction_fits(const void *to, const void *from, cudaMemcpyKind kind)
     case cudaMemcpyHostToHost: return !to_device && !from_device;
     case cudaMemcpyHostToDevice: return !from_device && (to_device || host_find(address(to)));
     case cudaMemcpyDeviceToHost: return !to_device && (from_device || host_find(address(from)));
-    case cudaMemcpyDeviceToDevice: return (to_device || host_find(address(to))) && (from_device || host_find(address(from)));
+    case cudaMemcpyDeviceToDevice:
+        return (to_device || host_find(address(to))) && (from_device || host_find(address(from)));
     case cudaMemcpyDefault: return true;
     }
     return false;
@@ -234,7 +235,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *p)
     EMU_API(cudaPointerGetAttributes);
     memset(out, 0, sizeof *out);
     const Allocation *a = device_find(address(p)), *h = host_find(address(p));
-    out->type = a ? cudaMemoryTypeDevice : !h ? cudaMemoryTypeUnregistered : h->kind == MANAGED ? cudaMemoryTypeManaged : cudaMemoryTypeHost;
+    out->type = a                    ? cudaMemoryTypeDevice
+                : !h                 ? cudaMemoryTypeUnregistered
+                : h->kind == MANAGED ? cudaMemoryTypeManaged
+                                     : cudaMemoryTypeHost;
     out->device = a || h ? 0 : -2;
     out->devicePointer = a || h ? const_cast<void *>(p) : nullptr;
     out->hostPointer = h ? const_cast<void *>(p) : nullptr;
@@ -256,15 +260,17 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind 
     return result(copy(to, from, row(bytes), kind, find_stream(nullptr), true));
 }
 
-cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
-                              cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream)
 {
     EMU_API(cudaMemcpy2DAsync);
     Stream *s = find_stream(stream);
-    return result(s ? copy(to, from, Rect{width, height, to_pitch, from_pitch}, kind, s, false) : cudaErrorInvalidResourceHandle);
+    return result(s ? copy(to, from, Rect{width, height, to_pitch, from_pitch}, kind, s, false)
+                    : cudaErrorInvalidResourceHandle);
 }
 
-cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind kind)
+cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
+                         cudaMemcpyKind kind)
 {
     EMU_API(cudaMemcpy2D);
     return result(copy(to, from, Rect{width, height, to_pitch, from_pitch}, kind, find_stream(nullptr), true));
@@ -314,7 +320,8 @@ cudaError_t cudaGetSymbolSize(size_t *bytes, const void *symbol)
     return result(v ? cudaSuccess : cudaErrorInvalidSymbol);
 }
 
-cudaError_t cudaMemcpyToSymbolAsync(const void *symbol, const void *from, size_t bytes, size_t offset, cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyToSymbolAsync(const void *symbol, const void *from, size_t bytes, size_t offset,
+                                    cudaMemcpyKind kind, cudaStream_t stream)
 {
     EMU_API(cudaMemcpyToSymbolAsync);
     Stream *s = find_stream(stream);
@@ -332,7 +339,8 @@ cudaError_t cudaMemcpyToSymbol(const void *symbol, const void *from, size_t byte
     return result(copy(pointer(addr), from, row(bytes), kind, find_stream(nullptr), true));
 }
 
-cudaError_t cudaMemcpyFromSymbolAsync(void *to, const void *symbol, size_t bytes, size_t offset, cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyFromSymbolAsync(void *to, const void *symbol, size_t bytes, size_t offset, cudaMemcpyKind kind,
+                                      cudaStream_t stream)
 {
     EMU_API(cudaMemcpyFromSymbolAsync);
     Stream *s = find_stream(stream);

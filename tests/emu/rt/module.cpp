@@ -67,7 +67,9 @@ Function *find_function(const void *host)
     auto name = t.names.find(host);
     if (name == t.names.end()) return nullptr;
     auto k = t.kernels.find(name->second);
-    if (k == t.kernels.end()) fail(nullptr, "kernel %s was not translated: link the object that emucc made of its file", name->second.c_str());
+    if (k == t.kernels.end())
+        fail(nullptr, "kernel %s was not translated: link the object that emucc made of its file",
+             name->second.c_str());
     return &(t.functions[host] = Function{k->second, {}});
 }
 
@@ -95,7 +97,8 @@ void __cudaRegisterFatBinaryEnd(void **) {}
 void __cudaUnregisterFatBinary(void **) {}
 char __cudaInitModule(void **) { return 1; }
 
-void __cudaRegisterFunction(void **, const char *host, char *, const char *name, int, uint3 *, uint3 *, dim3 *, dim3 *, int *)
+void __cudaRegisterFunction(void **, const char *host, char *, const char *name, int, uint3 *, uint3 *, dim3 *, dim3 *,
+                            int *)
 {
     tables().names[host] = name;
 }
@@ -147,7 +150,8 @@ cudaError_t cudaLaunchKernel(const void *host, dim3 grid, dim3 block, void **arg
     return result(s ? launch(host, grid, block, args, shared, s) : cudaErrorInvalidResourceHandle);
 }
 
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared, cudaStream_t stream)
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **args, size_t shared,
+                               cudaStream_t stream)
 {
     return cudaLaunchKernel(kernel, grid, block, args, shared, stream);
 }

@@ -43,8 +43,8 @@ void fail(const Site *site, const char *format, ...)
     failure += text;
     if (self) {
         char where[512];
-        snprintf(where, sizeof where, "\nemu:   in %s, block (%u,%u,%u), thread (%u,%u,%u)", grid.kernel->name, grid.ctaid.x,
-                 grid.ctaid.y, grid.ctaid.z, self->tid.x, self->tid.y, self->tid.z);
+        snprintf(where, sizeof where, "\nemu:   in %s, block (%u,%u,%u), thread (%u,%u,%u)", grid.kernel->name,
+                 grid.ctaid.x, grid.ctaid.y, grid.ctaid.z, self->tid.x, self->tid.y, self->tid.z);
         failure += where;
     }
     fprintf(stderr, "%s\n", failure.c_str());
@@ -71,7 +71,8 @@ const char *device_string(uint64_t addr)
 {
     static const Site site = {"?", 0, "printf"};
     for (uint64_t a = addr;; a++)
-        if (*generic_ptr<1, false>(a, &site) == 0) return reinterpret_cast<const char *>(generic_ptr<1, false>(addr, &site));
+        if (*generic_ptr<1, false>(a, &site) == 0)
+            return reinterpret_cast<const char *>(generic_ptr<1, false>(addr, &site));
 }
 
 template <class T> T take(const uint8_t *args, size_t &at)
@@ -124,8 +125,8 @@ void builtin_vprintf(uint8_t *ret, const uint8_t *format, const uint8_t *args)
     store<int>(ret, 0, n);
 }
 
-void builtin_assertfail(const uint8_t *message, const uint8_t *file, const uint8_t *line, const uint8_t *function, const uint8_t *,
-                        const Site *site)
+void builtin_assertfail(const uint8_t *message, const uint8_t *file, const uint8_t *line, const uint8_t *function,
+                        const uint8_t *, const Site *site)
 {
     note_failure_kind(FAILED_ASSERT);
     fail(site, "assertion failed: %s (%s:%u, %s)", device_string(load<uint64_t>(message, 0)),

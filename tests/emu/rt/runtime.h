@@ -30,8 +30,8 @@ struct Entry {
     ~Entry();
     cudaError_t refused;
 };
-#define EMU_API(name)                                                                                                    \
-    emu::Entry entry_(#name);                                                                                            \
+#define EMU_API(name)         \
+    emu::Entry entry_(#name); \
     if (entry_.refused) return emu::result(entry_.refused)
 
 cudaError_t result(cudaError_t e); /* remembers it for cudaGetLastError */
@@ -159,7 +159,8 @@ cudaError_t legacy_call();
 // ---- launches ------------------------------------------------------------------------------------------------------
 
 cudaError_t launch(const void *host, dim3 g, dim3 b, void **args, size_t dynamic_bytes, Stream *s);
-cudaError_t make_call(std::shared_ptr<KernelCall> &out, const void *host, dim3 g, dim3 b, void **args, size_t dynamic_bytes);
+cudaError_t make_call(std::shared_ptr<KernelCall> &out, const void *host, dim3 g, dim3 b, void **args,
+                      size_t dynamic_bytes);
 
 } // namespace emu
 

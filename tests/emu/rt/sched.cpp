@@ -72,10 +72,8 @@ std::string threads_text(const std::vector<uint32_t> &list)
             continue;
         }
         char what[96];
-        if (f.state == AT_BARRIER)
-            barriers_describe(f.barrier, what, sizeof what);
-        else
-            snprintf(what, sizeof what, "mask %08x", f.mask);
+        if (f.state == AT_BARRIER) barriers_describe(f.barrier, what, sizeof what);
+        else snprintf(what, sizeof what, "mask %08x", f.mask);
         groups[{f.state, f.site->file, f.site->line, std::string(f.site->op) + " (" + what + ")"}].push_back(i);
     }
     std::string text = "deadlock: nobody can go on";
@@ -132,7 +130,8 @@ struct Window {
     std::vector<uint16_t> map;
     void add(uint32_t at, uint32_t bytes)
     {
-        for (uint32_t i = at; i < at + bytes; i++) map[i / GRANULE] = static_cast<uint16_t>(map[i / GRANULE] | 1u << i % GRANULE);
+        for (uint32_t i = at; i < at + bytes; i++)
+            map[i / GRANULE] = static_cast<uint16_t>(map[i / GRANULE] | 1u << i % GRANULE);
     }
 };
 

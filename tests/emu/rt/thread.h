@@ -111,8 +111,8 @@ extern Grid grid;
 void yield();
 uint64_t clock_ticks();
 void builtin_vprintf(uint8_t *ret, const uint8_t *format, const uint8_t *args);
-[[noreturn]] void builtin_assertfail(const uint8_t *message, const uint8_t *file, const uint8_t *line, const uint8_t *function,
-                                     const uint8_t *char_size, const Site *site);
+[[noreturn]] void builtin_assertfail(const uint8_t *message, const uint8_t *file, const uint8_t *line,
+                                     const uint8_t *function, const uint8_t *char_size, const Site *site);
 
 } // namespace emu
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "config.h"
 #include "collective.h"
+#include "config.h"
 #include "report.h"
 #include "sched.h"
 
@@ -51,7 +51,8 @@ void check_mask(uint32_t mask, const Site *site)
     const Fiber *f = current();
     if (!(mask >> f->lane & 1)) fail(site, "lane %u is not in its own mask %08x", f->lane, mask);
     const uint32_t gone = mask & exited_lanes(f->warp);
-    if (gone && config().strict) fail(site, "mask %08x names lanes %08x, which have exited (EMU_STRICT=0 lets it)", mask, gone);
+    if (gone && config().strict)
+        fail(site, "mask %08x names lanes %08x, which have exited (EMU_STRICT=0 lets it)", mask, gone);
 }
 
 } // namespace
@@ -67,8 +68,8 @@ void meet(uint32_t mask, Share &share, bool aligned, bool orders, const Site *si
         m.mask = mask;
         m.site = site;
     } else if (m.mask != mask || (aligned ? m.site != site : strcmp(m.site->op, site->op) != 0)) {
-        fail(site, "lane %u is here with mask %08x, others of warp %u are at %s:%d: %s with mask %08x", f->lane, full, f->warp,
-             m.site->file, m.site->line, m.site->op, m.mask);
+        fail(site, "lane %u is here with mask %08x, others of warp %u are at %s:%d: %s with mask %08x", f->lane, full,
+             f->warp, m.site->file, m.site->line, m.site->op, m.mask);
     }
     m.arrived |= 1u << f->lane;
     m.shares[f->lane] = &share;
@@ -95,7 +96,8 @@ void warps_exit(Fiber *f)
     for (Meeting &m : meetings[f->warp]) {
         if (!m.arrived || !(m.mask >> f->lane & 1)) continue;
         if (config().strict)
-            fail(m.site, "lane %u of warp %u ended while lanes %08x wait for it here (mask %08x)", f->lane, f->warp, m.arrived, m.mask);
+            fail(m.site, "lane %u of warp %u ended while lanes %08x wait for it here (mask %08x)", f->lane, f->warp,
+                 m.arrived, m.mask);
         if (complete(f->warp, m)) finish(f->warp, m);
     }
 }

@@ -48,7 +48,8 @@ enum MmaType { mma_bf16, mma_f16, mma_tf32 };
 void mma_sync(MmaType type, int k, float *d, const uint32_t *a, const uint32_t *b, const float *c, const Site *site);
 void ldmatrix_sync(int n, bool trans, uint32_t *regs, uint32_t addr, const uint32_t *row, const Site *site);
 
-template <int K, MmaType T> inline void mma(float *d, const uint32_t *a, const uint32_t *b, const float *c, const Site *site)
+template <int K, MmaType T>
+inline void mma(float *d, const uint32_t *a, const uint32_t *b, const float *c, const Site *site)
 {
     mma_sync(T, K, d, a, b, c, site);
 }
