@@ -26,7 +26,10 @@ done
 
 build() { # CONFIG PROGRAMS...
     local programs=("${@:2}")
-    "$make" --no-print-directory CONFIG="$1" "${programs[@]/#/build/$1/emu/}" >"$tmp/build" 2>&1 && return 0
+    "$make" --no-print-directory CONFIG="$1" "${programs[@]/#/build/$1/emu/}" >"$tmp/build" 2>&1 && {
+        ! grep -q 'warning:' "$tmp/build" || not_ok "$1 compiles without warnings" "$tmp/build"
+        return 0
+    }
     tail -n 20 "$tmp/build" >"$tmp/tail"
     not_ok "build of $1" "$tmp/tail"
     return 1
@@ -60,7 +63,7 @@ caught() {
     fi
 }
 
-# ---- the translator refuses what it does not know --------------------------------------------------------------------
+# ---- the translator refuses what it does not know -------------------------------------------------------------------
 
 refuses() { # NAME INSTRUCTION REGEX
     printf '%s\n' '.version 9.0' '.target sm_80' '.address_size 64' '.visible .entry k()' '{' '.reg .b32 %r<9>;' '.reg .pred %p<3>;' \
@@ -82,7 +85,7 @@ refuses "an unknown label" 'bra NOWHERE;' 'no label NOWHERE'
 refuses "a call through a pointer" 'call %r1, (%r2);' 'calls through pointers'
 refuses "wgmma" 'wgmma.fence.sync.aligned;' 'unsupported instruction: wgmma'
 
-# ---- plain ------------------------------------------------------------------------------------------------------------
+# ---- plain ----------------------------------------------------------------------------------------------------------
 
 all="ins_int ins_float ins_mem ins_warp ins_mma gemm runtime bugs"
 # shellcheck disable=SC2086 # words
@@ -130,7 +133,7 @@ TABLE
     [ $status = 139 ] && ok "a device pointer that the host follows is a fault" || not_ok "host access" "$tmp/out"
 fi
 
-# ---- sanitizers ---------------------------------------------------------------------------------------------------------
+# ---- sanitizers ------------------------------------------------------------------------------------------------------
 
 sanitizer_works() { # FLAGS
     echo 'int main() { return 0; }' >"$tmp/probe.cpp"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * For the tests of the emulator. A test function of the device runs instructions and logs what came out beside what the PTX
+ * For the tests of the emulator. A function of the device runs instructions and logs what came out beside what the PTX
  * manual says; the host compares. */
 #ifndef EMU_CHECK_H
 #define EMU_CHECK_H

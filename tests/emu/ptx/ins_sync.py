@@ -5,19 +5,21 @@ from .lex import PtxError
 from .table import pair, row, rows
 
 # ---- barriers ------------------------------------------------------------------------------------------------------
-for _b, _aligned in (('bar', 'true'), ('bar .cta', 'true'), ('barrier', None), ('barrier .cta', None)):
-    _pre = _b if _aligned else _b
-    for _al in ((('', 'true'),) if _aligned else ((' .aligned', 'true'), ('', 'false'))):
-        row('%s .sync%s' % (_pre, _al[0]), 'a:u32 b:u32?',
-            lambda ctx, g, ops, al=_al[1]: 'bar_sync(%s, %s, %s, %s);' % (
-                ctx.val(ops['a'], 'u32'), ctx.val(ops['b'], 'u32') if 'b' in ops else '0', al, ctx.site()))
-        row('%s .arrive%s' % (_pre, _al[0]), 'a:u32 b:u32', 'bar_arrive({a}, {b}, %s, {site})' % _al[1])
-        for _red in ('popc', 'and', 'or'):
-            _t = 'u32' if _red == 'popc' else 'pred'
-            row('%s .red .%s%s .%s' % (_pre, _red, _al[0], _t), 'd:%s a:u32 p:pred' % _t,
-                'bar_red_%s({a}, 0, {p}, %s, {site})' % (_red, _al[1]))
-            row('%s .red .%s%s .%s' % (_pre, _red, _al[0], _t), 'd:%s a:u32 b:u32 p:pred' % _t,
-                'bar_red_%s({a}, {b}, {p}, %s, {site})' % (_red, _al[1]))
+def _barriers(name, mark, aligned):
+    """`mark`: how the form says whether a warp comes as one; bar always does. No second operand: the whole block."""
+    row('%s .sync%s' % (name, mark), 'a:u32', 'bar_sync({a}, 0, %s, {site})' % aligned)
+    row('%s .sync%s' % (name, mark), 'a:u32 b:u32', 'bar_sync({a}, {b}, %s, {site})' % aligned)
+    row('%s .arrive%s' % (name, mark), 'a:u32 b:u32', 'bar_arrive({a}, {b}, %s, {site})' % aligned)
+    for red, t in (('popc', 'u32'), ('and', 'pred'), ('or', 'pred')):
+        form, call = '%s .red .%s%s .%s' % (name, red, mark, t), 'bar_red_%s({a}, %s, {p}, %s, {site})'
+        row(form, 'd:%s a:u32 p:pred' % t, call % (red, '0', aligned))
+        row(form, 'd:%s a:u32 b:u32 p:pred' % t, call % (red, '{b}', aligned))
+
+
+for _cta in ('', ' .cta'):
+    _barriers('bar' + _cta, '', 'true')
+    _barriers('barrier' + _cta, ' .aligned', 'true')
+    _barriers('barrier' + _cta, '', 'false')
 row('bar .warp .sync', 'a:u32', 'warp_sync({a}, {site})')
 row('barrier .warp .sync', 'a:u32', 'warp_sync({a}, {site})')
 row('membar s=cta|gl|sys', '', 'fence()')
@@ -55,8 +57,7 @@ def _regs(ctx, vec, n, kind):
 
 def _ldmatrix(ctx, g, ops):
     n = int(g['num'][1:])
-    where = 'row_pointer<%d>(%s, %s)' % (
-        n, ctx.address_value(ops['a']), ctx.site())
+    where = 'row_pointer<%d>(%s, %s)' % (n, ctx.address_value(ops['a']), ctx.site())
     regs = ops['d'].items if isinstance(ops['d'], tree.Vec) else [ops['d']]
     if len(regs) != n:
         raise PtxError('expected %d registers' % n)

@@ -5,7 +5,8 @@ A pattern is the opcode and its modifiers in the order of the PTX manual, separa
     .word       must be there                       .word?         may be there; {word} is true or false
     x=a|b|c     one of them, {x} is which one       x=a|b?c        may be there, {x} is c if it is not; `?` alone: ''
 What no row matches in full is refused. Operands are `name:type`, the type being a PTX type or the name of a group of
-the pattern (left out: t). An operand called d is the destination, `d|p` a pair of them; `?` marks one that may be missing.
+the pattern (left out: t). An operand called d is the destination, `d|p` a pair of them; `?` marks one that
+may be missing.
 The expression is a format string over operands and groups; or a function of (context, groups, operands)."""
 import re
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cp.async at its worst: the destination is garbage from the moment of issue, the source is read and the data lands only at
- * the wait that must see it. Inlined in translated code, so that sanitizers see who writes when. */
+ * cp.async at its worst: the destination is garbage from the moment of issue, the source is read and the data lands
+ * only at the wait that must see it. Inlined in translated code, so that sanitizers see who writes when. */
 #ifndef EMU_ASYNC_H
 #define EMU_ASYNC_H
 

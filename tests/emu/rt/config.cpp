@@ -12,8 +12,8 @@ namespace emu
 namespace
 {
 
-// Shared memory: CUDA C++ Programming Guide, table of technical specifications per compute capability. The tensor cores'
-// alignment width is what published measurements found; it was not compared with hardware.
+// Shared memory: CUDA C++ Programming Guide, table of technical specifications per compute capability. The tensor
+// cores' alignment width is what published measurements found; it was not compared with hardware.
 const Device devices[] = {
     {80, "emulated sm_80", 163 << 10, 164 << 10, 2048, 32, 4, 8, 1},
     {86, "emulated sm_86", 99 << 10, 100 << 10, 1536, 16, 4, 8, 1},

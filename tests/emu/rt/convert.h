@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cvt. Floating point to integer clamps, and takes NaN for zero; integers wrap unless .sat; .sat of floating point results
- * means [0, 1]. */
+ * cvt. Floating point to integer clamps, and takes NaN for zero; integers wrap unless .sat; .sat of floating point
+ * results means [0, 1]. */
 #ifndef EMU_CONVERT_H
 #define EMU_CONVERT_H
 

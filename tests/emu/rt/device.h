@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Device memory: who owns which address. Fresh memory is all ones (NaN in every format); freed memory is not reused before
- * 256 MiB more were freed, so that its users are caught. */
+ * Device memory: who owns which address. Fresh memory is all ones (NaN in every format); freed memory is not reused
+ * before 256 MiB more were freed, so that its users are caught. */
 #ifndef EMU_DEVICE_H
 #define EMU_DEVICE_H
 

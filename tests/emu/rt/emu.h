@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * All that translated code sees of the runtime. It compiles with the sanitizers of the build; the runtime itself does not. */
+ * All that translated code sees of the runtime. It compiles with the sanitizers of the build; the runtime itself
+ * does not. */
 #ifndef EMU_EMU_H
 #define EMU_EMU_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Floating point instructions. Results of .rn .rz .rm .rp are rounded once and correctly. Those called approx are computed in
- * double and rounded: better than hardware, so last bits differ from it. */
+ * Floating point instructions. Results of .rn .rz .rm .rp are rounded once and correctly. Those called approx are
+ * computed in double and rounded: better than hardware, so last bits differ from it. */
 #ifndef EMU_FLOAT_H
 #define EMU_FLOAT_H
 
@@ -138,7 +138,7 @@ template <class T> inline bool testp_notanumber(T a) { return isnan(a); }
 template <class T> inline bool testp_normal(T a) { return isnormal(a) || a == 0; } /* PTX counts zero as normal */
 template <class T> inline bool testp_subnormal(T a) { return fpclassify(a) == FP_SUBNORMAL; }
 
-/* ---- comparison: eq .. ge are false with a NaN, equ .. geu true --------------------------------------------------- */
+/* ---- comparison: eq .. ge are false with a NaN, equ .. geu true -------------------------------------------------- */
 
 template <class T> inline bool unordered(T a, T b) { return a != a || b != b; }
 template <bool FTZ, class T> inline auto comparable(T a)
@@ -201,7 +201,7 @@ template <class T> inline T set_result2(bool lo, bool hi)
     }
 }
 
-/* ---- f16 and bf16: exact in double, rounded once ------------------------------------------------------------------ */
+/* ---- f16 and bf16: exact in double, rounded once ----------------------------------------------------------------- */
 
 template <class H> inline constexpr bool is_pair = std::is_same_v<H, f16x2> || std::is_same_v<H, bf16x2>;
 template <class H> inline H half_nearest(double x)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Capture of streams into graphs, and graphs. Calls that capture forbids are refused with the codes of the real library, and
-// spoil the capture as there.
+// Capture of streams into graphs, and graphs. Calls that capture forbids are refused with the codes of the real
+// library, and spoil the capture as there.
 #include <string.h>
 
 #include <algorithm>

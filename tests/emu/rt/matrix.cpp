@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// mma.sync and ldmatrix. The layouts of fragments are those of the PTX manual, section "Matrix multiply-accumulate operation
-// using mma instruction".
+// mma.sync and ldmatrix. The layouts of fragments are those of the PTX manual, section "Matrix multiply-accumulate
+// operation using mma instruction".
 //
-// EMU_MMA=exact:    products are exact; c and the products are added in double in the order of k; one rounding to float.
-// EMU_MMA=truncate: products are exact; a number of them (config.h) and the accumulator are cut off, towards zero, at a few bits
-//                   below the last bit of the largest, added exactly, and cut to 24 bits; then the next ones.
+// EMU_MMA=exact: products are exact; c and the products are added in double in the order of k; one rounding to float.
+//
+// EMU_MMA=truncate: products are exact; a number of them (config.h) and the accumulator are cut off, towards zero, at a
+// few bits below the last bit of the largest, added exactly, and cut to 24 bits; then the next ones.
 #include <algorithm>
 
 #include "collective.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Addresses. A device pointer is a number in a range that is mapped without access: host code that follows one dies, as it
- * would with a GPU. Kernels reach the memory behind it, at a fixed distance, after a check against a map that knows how many
- * bytes of every granule of 16 belong to a live allocation. Shared addresses are offsets from the start of the block's window;
- * as generic addresses they lie in a range of their own. Local memory is the stack of the fiber. */
+ * Addresses. A device pointer is a number in a range that is mapped without access: host code that follows one dies,
+ * as it would with a GPU. Kernels reach the memory behind it, at a fixed distance, after a check against a map that
+ * knows how many bytes of every granule of 16 belong to a live allocation. Shared addresses are offsets from the
+ * start of the block's window; as generic addresses they lie in a range of their own. Local memory is the stack of
+ * the fiber. */
 #ifndef EMU_MEMORY_H
 #define EMU_MEMORY_H
 

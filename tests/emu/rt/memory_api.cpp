@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Allocation, copies, fills, symbols.
 //
-// Copies from pageable memory read it at the call, copies to it are done when the call returns; pinned memory is read and
-// written when the stream gets there.
+// Copies from pageable memory read it at the call, copies to it are done when the call returns; pinned memory is
+// read and written when the stream gets there.
 #include <stdlib.h>
 #include <string.h>
 

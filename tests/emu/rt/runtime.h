@@ -23,7 +23,7 @@ namespace emu
 
 // ---- entry points --------------------------------------------------------------------------------------------------
 
-/* At the start of every entry point: one at a time, later than any module, not with a sticky error, not from a callback.
+/* At the start of every entry point: one at a time, after all modules, not with a sticky error, not from a callback.
  * EMU_FAIL=NAME:N makes the N-th call of NAME fail. */
 struct Entry {
     explicit Entry(const char *name, bool always = false);
