@@ -113,6 +113,7 @@ wrong-mask shfl.sync.bfly.b32: lane [0-9]+ of warp 0 ended while lanes|names lan
 off-by-one bugs.cu:17: ld.global.f32: out of bounds read of 4 bytes: 0 bytes after the end
 no-syncwarp not ok - sum of a block
 no-wait bugs.cu:73: cp.async.*the thread ended with 1 cp.async that nothing waited for
+deadlock threads 32-63 wait at .*bugs.cu:[0-9]+: bar.sync \(barrier 2: 32 of 64 have come\)
 no-event not ok - streams in order
 pinned-reuse not ok - pinned memory
 global-overrun bugs.cu:[0-9]+: ld.global.f32: out of bounds read of 4 bytes: 0 bytes after the end

@@ -183,6 +183,15 @@ static void run_pinned(bool wait)
     CU(cudaFreeHost(pinned));
 }
 
+// Two warps wait for each other at different barriers.
+__global__ void crossed()
+{
+    if (threadIdx.x < 32)
+        asm volatile("bar.sync 1, 64;" ::: "memory");
+    else
+        asm volatile("bar.sync 2, 64;" ::: "memory");
+}
+
 int main(int argc, char **argv)
 {
     const char *bug = argc > 1 ? argv[1] : "none";
@@ -209,6 +218,9 @@ int main(int argc, char **argv)
         run_staged<false>();
     } else if (BUG("no-event")) {
         run_streams<false>();
+    } else if (BUG("deadlock")) {
+        crossed<<<1, 64>>>();
+        CU(cudaDeviceSynchronize());
     } else if (BUG("pinned-reuse")) {
         run_pinned(false);
     } else {
