@@ -136,7 +136,7 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 # ---- build ---------------------------------------------------------------------------------------------------------
 
 .PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug softisa check test test-run demo \
-	demo-run fuzz layers \
+	demo-run fuzz layers emu emu-tests \
 	format format-check install uninstall clean help print-config FORCE
 
 all: lib cli
@@ -251,6 +251,54 @@ $(B)/gen/cli/commit.h: FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(EXAMPLE_OBJ))
 
+# ---- emulator: CUDA kernels on the CPU, for tests (tests/emu/README.md) ----------------------------------------------
+
+# CUDA's headers are needed, nothing of a driver. Without nvcc `make emu` says so and does nothing.
+NVCC ?= nvcc
+NVCC_FOUND := $(shell command -v $(NVCC) 2>/dev/null)
+CUDA_INC := $(if $(NVCC_FOUND),$(abspath $(dir $(realpath $(NVCC_FOUND)))../include))
+EC := build/emu
+# The runtime is not instrumented. Only its fibers differ: they tell the sanitizer about themselves.
+EMU_OBJ := $(patsubst tests/emu/rt/%.cpp,$(EC)/rt/%.o,$(filter-out %/fiber.cpp,$(sort $(wildcard tests/emu/rt/*.cpp))))
+EMU_FIBER := $(B)/emu/fiber.o
+EMU_A := $(B)/emu/libemu.a
+EMU_TESTS := $(patsubst tests/emu/kernels/%.cu,$(B)/emu/%,$(sort $(wildcard tests/emu/kernels/*.cu)))
+EMU_DEFS_asan := -DEMU_ASAN
+EMU_DEFS_tsan := -DEMU_TSAN
+EMU_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -pthread -ffp-contract=off -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror) \
+	-isystem $(CUDA_INC) -MMD -MP -c -o $@ $<
+
+emu: $(if $(NVCC_FOUND),$(EMU_A))
+	$(if $(NVCC_FOUND),,@echo 'dydit: emu: skipped, $(NVCC) (CUDA 13) is missing')
+emu-tests: $(if $(NVCC_FOUND),$(EMU_TESTS),emu)
+
+$(EC)/rt/%.o: tests/emu/rt/%.cpp
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX)
+$(EMU_FIBER): tests/emu/rt/fiber.cpp
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX) $(EMU_DEFS_$(CONFIG))
+$(EMU_A): $(EMU_OBJ) $(EMU_FIBER)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+EMU_TOOLS := tests/emu/emucc tests/emu/ptx2c.py $(wildcard tests/emu/ptx/*.py)
+$(EC)/%.ptx.cpp $(EC)/%.host.o &: tests/emu/kernels/%.cu $(wildcard tests/emu/kernels/*.h) $(EMU_TOOLS)
+	$(call say,NVCC,$<)
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC) $< -I. -Itests/emu/rt
+$(B)/emu/%.o: $(EC)/%.ptx.cpp $(EC)/%.host.o $(wildcard tests/emu/rt/*.h)
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/$*
+$(EMU_TESTS): $(B)/emu/%: $(B)/emu/%.o $(EMU_A)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -o $@ $< $(EMU_A) -lm -pthread
+
+.SECONDARY:
+-include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
+
 # ---- tests ---------------------------------------------------------------------------------------------------------
 
 check:
@@ -318,6 +366,7 @@ help:
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \
 	'fuzz            fuzzing corpus as a regression test, with sanitizers' \
+	'emu             runs CUDA kernels on the CPU: the library of the emulator (tests/emu); emu-tests: its tests' \
 	'layers          include directions (scripts/layers.sh)' \
 	'format          rewrites sources with clang-format; format-check only looks' \
 	'install         PREFIX=$(PREFIX) DESTDIR=; uninstall takes it away' \

@@ -10,6 +10,7 @@
 #                 under sanitizers too.
 # Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
+# Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -270,6 +271,7 @@ test)
     under_softisa
     under_asan cli unit fuzzers
     under_tsan
+    shell_test "emulator" tests/emu/run.sh release
     ;;
 fuzz) under_asan fuzzers ;;
 *) echo "usage: tests/run.sh check|test|fuzz" >&2; exit 2 ;;
