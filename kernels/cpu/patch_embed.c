@@ -11,7 +11,8 @@ dd_status dd_cpu_patch_embed_run(const dd_exec *exec, const dd_patch_embed_args 
     const int64_t k = (int64_t)args->c * args->p * args->p, grid = args->size / args->p;
     if (args->w->n != args->d || args->w->k != k || args->w->unit != args->w->n) return DD_ERR_ARG;
     if (k > DD_PATCH_FLOATS) return DD_ERR_UNSUPPORTED;
-    dd_patch_job j = {.g = args, .scratch = exec->scratch, .n = args->r * grid * grid, .grid = grid};
+    const int64_t images = args->r < args->b ? args->r : args->b;
+    dd_patch_job j = {.g = args, .scratch = exec->scratch, .n = images * grid * grid, .grid = grid};
     j.rows = dd_cpu_item_rows(j.n, 1, dd_cpu_threads(exec));
     if (j.rows > DD_PATCH_FLOATS / k) j.rows = (int)(DD_PATCH_FLOATS / k);
     return dd_cpu_for(exec, (j.n + j.rows - 1) / j.rows, task, &j);

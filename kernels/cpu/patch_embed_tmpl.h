@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Formula: x[r,s,:] = W patch(latents[r mod B], s) + bias + pos[s,:].
- * Layout: a patch is [C,p,p], gathered into scratch; W in panels. Thread mapping: items of up to 64 tokens.
+ * Layout: a patch is [C,p,p], gathered into scratch; W in panels. Thread mapping: items of up to 64 tokens of the
+ * images; the rows that share an image (conditional and null) are computed once.
  * Budget: scratch 64 x 48 accumulators and 16 KiB of patches. Preconditions: checked in patch_embed.c.
  * Precision: float32; one accumulator per element, k ascending; bias, then pos added. */
 #include "kernels/cpu/work.h"
@@ -32,9 +33,11 @@ static void patch_embed_task(void *arg, int item, int thread)
             micro_rows(&t, rows - r < 8 ? rows - r : 8);
         }
         for (int r = 0; r < rows; r++) {
-            float *x = g->x + (first + r) * g->d + p.col;
+            float *sum = acc + r * DD_LD_ACC;
             const float *pos = g->pos + (first + r) % s * g->d + p.col, *bias = g->bias + p.col;
-            for (int c = 0; c < p.valid; c++) x[c] = acc[r * DD_LD_ACC + c] + bias[c] + pos[c];
+            for (int c = 0; c < p.valid; c++) sum[c] = sum[c] + bias[c] + pos[c];
+            for (int64_t row = first + r; row < g->r * s; row += g->b * s) /* all rows of this image */
+                memcpy(g->x + row * g->d + p.col, sum, (size_t)p.valid * sizeof *sum);
         }
     }
 }
