@@ -3,6 +3,8 @@
 #include "tests/checkkernel/impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
@@ -46,13 +48,20 @@ static size_t cpu_scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t hea
     return dd_cpu_scratch_bytes(tokens, head_dim, router_hidden);
 }
 
+/* DYDIT_ISA=isa DYDIT_ISA_TRUST=1 takes a path that CPUID hides, as in the program. */
+static bool trusted(dd_cpu_isa isa)
+{
+    const char *name = getenv("DYDIT_ISA"), *trust = getenv("DYDIT_ISA_TRUST");
+    return name && strcmp(name, dd_cpu_isa_name(isa)) == 0 && trust && strcmp(trust, "1") == 0 && dd_cpu_may_have(isa);
+}
+
 static ck_impl cpu_impl(dd_cpu_isa isa)
 {
     ck_impl i = {.isa = (int)isa, .ops = dd_cpu_ops(isa)};
     snprintf(i.name, sizeof i.name, "cpu_%s", dd_cpu_isa_name(isa));
     i.emulated = dd_cpu_emulated(isa);
     if (i.ops == NULL) i.missing = "not in this build";
-    else if (!dd_cpu_has(isa)) i.missing = "this CPU lacks it";
+    else if (!dd_cpu_has(isa) && !trusted(isa)) i.missing = "this CPU lacks it";
     i.bf16 = dd_cpu_has_bf16(isa) ? DD_FMT_BF16_BLOCKS : DD_FMT_F32;
     i.packed_bytes = cpu_packed_bytes;
     i.pack = cpu_pack;
