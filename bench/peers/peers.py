@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,16 +74,15 @@ def ids_of(line: str) -> tuple[str, ...]:
 
 
 class Session:
-    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.folder = folder
         self.load_average = os.getloadavg()
         self.results: dict[str, Result] = {}
         self.env = os.environ | {"OMP_NUM_THREADS": str(args.threads), "TORCHINDUCTOR_CACHE_DIR": str(args.cache)}
 
     def dydit(self, line: str) -> None:
         """Complete and dynamic model, run alternately in one process."""
-        command = dydit.command(self.args, line, self.folder)
+        command = dydit.command(self.args, line)
         dense, dynamic = (
             self.results.setdefault(i, Result("dydit", how, dydit.LINES[line], computes, shown(command), wanted=1))
             for i, how, computes in zip(dydit.ids(line), ("complete model", "skipping"), ("dense", "dynamic"), strict=True)
@@ -168,11 +166,10 @@ def main() -> int:
     parser.add_argument("--limit", type=float, required=True, help="seconds after which a process is ended")
     parser.add_argument("--only", type=chosen, default=chosen(""))
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        session = Session(args, Path(folder))
-        session.convert()
-        for number in range(1, args.rounds + 1):
-            session.round(number, args.only)
+    session = Session(args)
+    session.convert()
+    for number in range(1, args.rounds + 1):
+        session.round(number, args.only)
     results = {i: session.results[i] for line in args.only for i in ids_of(line)}
     report.write(args, results, session.load_average)
     broken = results.get("dydit-fp32-dense")

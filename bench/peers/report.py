@@ -139,7 +139,7 @@ def write(args: argparse.Namespace, results: dict, load_average: tuple[float, fl
             "repeats": args.repeats,
             "budget_seconds": args.budget,
             "threads": args.threads,
-            "process": "a fresh one for every line of every round; the first forward pass is not timed (dydit sample: it is)",
+            "process": "a fresh one for every line of every round; the first forward pass is not timed",
         },
         "command": args.command,
         "results": rows,
