@@ -16,7 +16,10 @@ static void run(int64_t rounds)
     vf c[N];
     vbf a = _mm512_setzero_si512();
     DD_UNROLL(24)
-    for (int v = 0; v < N; v++) c[v] = vsplat(0);
+    for (int v = 0; v < N; v++) {
+        c[v] = vsplat(0);
+        __asm__ volatile("" : "+v"(c[v])); /* or equal sums would become one */
+    }
     for (int64_t i = 0; i < rounds; i++) {
         __asm__ volatile("" : "+v"(a)); /* or the compiler might compute the loop away */
         DD_UNROLL(24)

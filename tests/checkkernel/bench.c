@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Measures: every case of bench_cases.c on every implementation that is here, next to the peak of the CPU and its
- * memory bandwidth as probed in the same process. Warm-up, then runs until there are enough; weights rotate, so that
- * those of a GEMM come from memory as they do in a network. */
+ * Measures: every case of bench_cases.c on every implementation that is here, next to the peak of the CPU (probed before
+ * and after every case) and its memory bandwidth, in one process. Warm-up, then runs until there are enough; weights
+ * rotate, so that those of a GEMM come from memory as they do in a network. */
 #include "tests/checkkernel/bench.h"
 
 #include <fnmatch.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,8 @@ static double peak_gflops(ck_exec *e, const ck_impl *impl, bool bf16)
 {
     probe_job j = {.probe = impl->isa >= 0 ? dd_cpu_peak_probe((dd_cpu_isa)impl->isa, bf16) : NULL, .rounds = 1000};
     if (j.probe == NULL) return 0;
-    while (best_of(e, probe_task, &j, 1) < 0.01) j.rounds *= 2;
-    return 2e-9 * j.probe->macs_per_round * (double)j.rounds * e->threads / best_of(e, probe_task, &j, 9);
+    while (best_of(e, probe_task, &j, 1) < 0.005) j.rounds *= 2;
+    return 2e-9 * j.probe->macs_per_round * (double)j.rounds * e->threads / best_of(e, probe_task, &j, 3);
 }
 
 static double read_gbs(ck_exec *e)
@@ -98,8 +99,7 @@ static dd_status run_once(ck_bench_work *w, const ck_bench_case *c, const ck_imp
     return st;
 }
 
-static bool measure(ck_bench_report *r, const ck_bench_case *c, const ck_impl *impl, int place, dd_format format,
-                    ck_exec *e)
+static bool measure(ck_bench_report *r, const ck_bench_case *c, const ck_impl *impl, dd_format format, ck_exec *e)
 {
     static double times[MAX_RUNS];
     ck_bench_work w;
@@ -108,11 +108,14 @@ static bool measure(ck_bench_report *r, const ck_bench_case *c, const ck_impl *i
     dd_status st = ck_bench_open(&w, c, impl, format);
     ck_exec_prepare(e, w.scratch, 0);
     for (int i = 0; i < 2 && st == DD_OK; i++) st = run_once(&w, c, impl, e, i, &took);
+    const bool bf16 = format != DD_FMT_F32;
+    double peak = peak_gflops(e, impl, bf16);
     while (st == DD_OK && n < MAX_RUNS && (n < MIN_RUNS || total < MIN_SECONDS)) {
         st = run_once(&w, c, impl, e, n + 2, &took);
         total += times[n++] = took;
     }
     ck_bench_close(&w);
+    peak = fmax(peak, peak_gflops(e, impl, bf16));
     if (st != DD_OK) {
         printf("%-12s %-18s %-44s %s\n", ck_op_name(c->op), impl->name, c->name, ck_status_name(st));
         return false;
@@ -124,7 +127,7 @@ static bool measure(ck_bench_report *r, const ck_bench_case *c, const ck_impl *i
     q.high_ms = 1e3 * times[n * 9 / 10];
     q.gflops = 1e-6 * w.flops / q.median_ms;
     q.gbs = 1e-6 * w.bytes / q.median_ms;
-    const double peak = r->peak[place][format != DD_FMT_F32];
+    q.peak_gflops = peak;
     if (peak > 0) q.of_peak = q.gflops / peak;
     q.of_bandwidth = q.gbs / r->bandwidth;
     if (r->n < r->capacity) r->results[r->n++] = q;
@@ -153,15 +156,12 @@ int ck_run_bench(const ck_options *o)
     for (int k = 0; k < n_impls; k++) {
         if (!takes_part(o, &impls[k])) continue;
         for (int f = 0; f < (impls[k].bf16 == DD_FMT_F32 ? 1 : 2); f++) {
-            r.peak[k][f] = peak_gflops(&e, &impls[k], f == 1);
-            printf("%s: multiply-adds of %s in registers %.0f GFLOP/s%s\n", impls[k].name, f ? "bf16" : "float32",
-                   r.peak[k][f], r.peak[k][f] > 0 ? "" : " (no probe)");
             for (int i = 0; i < ck_bench_n; i++) {
                 const ck_bench_case *c = &ck_bench_cases[i];
                 if (!ck_wanted(o->op, ck_op_name(c->op)) || (o->case_name && fnmatch(o->case_name, c->name, 0) != 0))
                     continue;
                 if (f == 1 && c->op == DD_OP_route) continue; /* always float32 */
-                ok &= measure(&r, c, &impls[k], k, f ? impls[k].bf16 : DD_FMT_F32, &e);
+                ok &= measure(&r, c, &impls[k], f ? impls[k].bf16 : DD_FMT_F32, &e);
             }
         }
     }

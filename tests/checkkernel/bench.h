@@ -41,14 +41,14 @@ typedef struct ck_bench_result {
     int runs;
     double low_ms, median_ms, high_ms; /* tenth, half, nine tenths of the runs */
     double gflops, of_peak;            /* of_peak 0: the peak is not known */
+    double peak_gflops;                /* of all threads in registers, the better one of before and after */
     double gbs, of_bandwidth;
 } ck_bench_result;
 
 typedef struct ck_bench_report {
     const ck_options *o;
     int threads;
-    double bandwidth;             /* GB/s read by all threads */
-    double peak[CK_MAX_IMPLS][2]; /* GFLOP/s of all threads, by place in ck_impls, float32 and bf16; 0: no probe */
+    double bandwidth; /* GB/s read by all threads */
     ck_bench_result *results;
     int n, capacity;
 } ck_bench_report;

@@ -60,29 +60,22 @@ static void cpu_model(char *out, size_t size)
 
 static json_t *result_json(const ck_bench_result *q)
 {
-    return json_pack("{s:s s:s s:s s:s s:i s:f s:f s:f s:f s:f s:f s:f}", "op", ck_op_name(q->c->op), "impl",
+    return json_pack("{s:s s:s s:s s:s s:i s:f s:f s:f s:f s:f s:f s:f s:f}", "op", ck_op_name(q->c->op), "impl",
                      q->impl->name, "format", ck_format_name(q->format), "case", q->c->name, "runs", q->runs,
                      "median_ms", q->median_ms, "low_ms", q->low_ms, "high_ms", q->high_ms, "gflops", q->gflops,
-                     "of_peak", q->of_peak, "gbs", q->gbs, "of_bandwidth", q->of_bandwidth);
+                     "of_peak", q->of_peak, "peak_gflops", q->peak_gflops, "gbs", q->gbs, "of_bandwidth",
+                     q->of_bandwidth);
 }
 
 bool ck_bench_json(const ck_bench_report *r, const char *path)
 {
     char cpu[200];
-    int n;
-    const ck_impl *impls = ck_impls(&n);
-    json_t *results = json_array(), *peaks = json_object();
+    json_t *results = json_array();
     for (int i = 0; i < r->n; i++) json_array_append_new(results, result_json(&r->results[i]));
-    for (int i = 0; i < n; i++) {
-        if (r->peak[i][0] > 0) json_object_set_new(peaks, impls[i].name, json_real(r->peak[i][0]));
-        if (r->peak[i][1] <= 0) continue;
-        snprintf(cpu, sizeof cpu, "%s, bf16", impls[i].name);
-        json_object_set_new(peaks, cpu, json_real(r->peak[i][1]));
-    }
     cpu_model(cpu, sizeof cpu);
-    json_t *root = json_pack("{s:s s:s s:i s:s s:s s:f s:o s:o}", "tool", "checkkernel --bench", "cpu", cpu, "threads",
+    json_t *root = json_pack("{s:s s:s s:i s:s s:s s:f s:o}", "tool", "checkkernel --bench", "cpu", cpu, "threads",
                              r->threads, "commit", r->o->commit ? r->o->commit : "unknown", "compiler", __VERSION__,
-                             "read_gbs", r->bandwidth, "peak_gflops", peaks, "results", results);
+                             "read_gbs", r->bandwidth, "results", results);
     json_object_set_new(root, "flags", json_string(CK_FLAGS));
     const bool ok = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) == 0;
     if (!ok) fprintf(stderr, "checkkernel: cannot write %s\n", path);
