@@ -18,4 +18,7 @@ struct dd_st_file {
     int n_meta;
 };
 
+/* As the format spells it, "BF16"; NULL where t is no type of ours. safetensors_write.c */
+const char *dd_st_dtype_name(dd_dtype t);
+
 #endif

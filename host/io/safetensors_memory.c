@@ -17,20 +17,6 @@ typedef struct layout {
     bool fits;
 } layout;
 
-static const char *dtype_name(dd_dtype t)
-{
-    switch (t) {
-    case DD_F32: return "F32";
-    case DD_F16: return "F16";
-    case DD_BF16: return "BF16";
-    case DD_F64: return "F64";
-    case DD_I64: return "I64";
-    case DD_I32: return "I32";
-    case DD_U8: return "U8";
-    default: return "?";
-    }
-}
-
 /* Takes `bytes` of the mapping; before it exists only the sizes are added up. */
 static unsigned char *take(layout *l, size_t bytes, size_t align)
 {
@@ -54,7 +40,7 @@ static void lay_out(layout *l, dd_st_file *f, const dd_st_entry *entries, const 
     for (int i = 0; i < f->n_tensors; i++) {
         dd_tensor *t = &f->tensors[i];
         size_t count = 1;
-        *t = (dd_tensor){.dtype_name = dtype_name(entries[i].dtype), .known = true, .dtype = entries[i].dtype};
+        *t = (dd_tensor){.dtype_name = dd_st_dtype_name(entries[i].dtype), .known = true, .dtype = entries[i].dtype};
         t->rank = entries[i].rank;
         for (int d = 0; d < t->rank; d++) {
             t->shape[d] = entries[i].shape[d];

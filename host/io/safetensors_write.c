@@ -9,11 +9,12 @@
 #include "host/base/str.h"
 #include "host/io/outfile.h"
 #include "host/io/safetensors.h"
+#include "host/io/safetensors_file.h"
 
 #define MAX_HEADER 100000000u
 #define META_KEY "__metadata__"
 
-static const char *dtype_name(dd_dtype t)
+const char *dd_st_dtype_name(dd_dtype t)
 {
     switch (t) {
     case DD_F32: return "F32";
@@ -65,7 +66,7 @@ static dd_status entry_bytes(const char *path, const dd_st_entry *e, size_t *byt
 {
     if (!legal_name(e->name))
         return DD_FAIL(err, DD_ERR_ARG, "%s: tensor name \"%.80s\" cannot be written", path, e->name ? e->name : "");
-    if (!dtype_name(e->dtype)) return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s has no valid dtype", path, e->name);
+    if (!dd_st_dtype_name(e->dtype)) return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s has no valid dtype", path, e->name);
     if (e->rank < 0 || e->rank > DD_ST_MAX_RANK)
         return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s: rank %d, expected 0 to %d", path, e->name, e->rank,
                        DD_ST_MAX_RANK);
@@ -136,7 +137,7 @@ static dd_status add_tensors(dd_str *s, const char *path, const dd_st_entry *con
             return DD_FAIL(err, DD_ERR_ARG, "%s: the tensors together overflow", path);
         if (s->len > 1) dd_str_add(s, ",");
         DD_TRY(add_quoted(s, path, e->name, err));
-        dd_str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(e->dtype));
+        dd_str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", dd_st_dtype_name(e->dtype));
         for (int k = 0; k < e->rank; k++) dd_str_addf(s, k ? ",%lld" : "%lld", (long long)e->shape[k]);
         dd_str_addf(s, "],\"data_offsets\":[%zu,%zu]}", begin, end);
         begin = end;

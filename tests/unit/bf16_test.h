@@ -109,32 +109,11 @@ static inline void mat_check_rest(const mat *m, const mat *before, int64_t width
 
 /* ---- weights ---- */
 
-typedef struct weight_bf16 {
-    buf data; /* [n,k] float32, values of bf16 */
-    int64_t n, k;
-    dd_packed *ref, *cpu;
-} weight_bf16;
-
-static inline weight_bf16 weight_bf16_pack(buf data, int64_t n, int64_t k, int64_t unit)
+/* Rounds data to values of bf16 first. */
+static inline weight weight_bf16_pack(buf data, int64_t n, int64_t k, int64_t unit)
 {
-    weight_bf16 w = {.data = data, .n = n, .k = k};
-    const dd_weight_desc d = {
-        .name = "w", .data = data.p, .dtype = DD_F32, .n = n, .k = k, .n_unit = unit, .as = DD_BF16};
     for (size_t i = 0; i < data.n; i++) data.p[i] = dd_bf16_to_f32(dd_f32_to_bf16(data.p[i]));
-    void *ref = aligned_alloc(64, (dd_ref_packed_bytes(&d) + 63) / 64 * 64);
-    void *cpu = aligned_alloc(64, (dd_cpu_packed_bytes(&d) + 63) / 64 * 64);
-    assert_non_null(ref);
-    assert_non_null(cpu);
-    assert_int_equal(dd_ref_pack(&d, ref, &w.ref), DD_OK);
-    assert_int_equal(dd_cpu_pack(&d, cpu, &w.cpu), DD_OK);
-    return w;
-}
-
-static inline void weight_bf16_close(weight_bf16 *w)
-{
-    free(w->ref);
-    free(w->cpu);
-    buf_close(&w->data);
+    return weight_pack_as(data, n, k, unit, DD_BF16);
 }
 
 #endif

@@ -211,10 +211,10 @@ typedef struct weight {
     dd_packed *ref, *cpu;
 } weight;
 
-static inline weight weight_pack(buf data, int64_t n, int64_t k, int64_t unit)
+static inline weight weight_pack_as(buf data, int64_t n, int64_t k, int64_t unit, dd_dtype as)
 {
     weight w = {.data = data, .n = n, .k = k};
-    const dd_weight_desc d = {.name = "w", .data = data.p, .dtype = DD_F32, .n = n, .k = k, .n_unit = unit};
+    const dd_weight_desc d = {.name = "w", .data = data.p, .dtype = DD_F32, .n = n, .k = k, .n_unit = unit, .as = as};
     void *ref = aligned_alloc(64, (dd_ref_packed_bytes(&d) + 63) / 64 * 64);
     void *cpu = aligned_alloc(64, (dd_cpu_packed_bytes(&d) + 63) / 64 * 64);
     assert_non_null(ref);
@@ -222,6 +222,11 @@ static inline weight weight_pack(buf data, int64_t n, int64_t k, int64_t unit)
     assert_int_equal(dd_ref_pack(&d, ref, &w.ref), DD_OK);
     assert_int_equal(dd_cpu_pack(&d, cpu, &w.cpu), DD_OK);
     return w;
+}
+
+static inline weight weight_pack(buf data, int64_t n, int64_t k, int64_t unit)
+{
+    return weight_pack_as(data, n, k, unit, DD_F32);
 }
 
 static inline void weight_close(weight *w)

@@ -17,7 +17,7 @@ typedef struct gemm_case {
 
 typedef struct gemm_data {
     gemm_case c;
-    weight_bf16 w;
+    weight w;
     mat a, out; /* out: what the result is written over */
     buf bias, gate;
     slices sn, sk;
@@ -71,7 +71,7 @@ static void data_open(gemm_data *d, const gemm_case *c, uint64_t seed)
 static void data_close(gemm_data *d)
 {
     free(d->idx);
-    weight_bf16_close(&d->w);
+    weight_close(&d->w);
     mat_close(&d->a);
     mat_close(&d->out);
     buf_close(&d->bias);

@@ -34,7 +34,7 @@ static void sums_follow_the_manual(void **state)
             rnd r = rnd_open((uint64_t)(kind * 1000 + round));
             buf data = buf_open(N * K);
             for (int i = 0; i < N * K; i++) data.p[i] = dd_bf16_to_f32(some_bf16(&r, kind));
-            weight_bf16 w = weight_bf16_pack(data, N, K, N);
+            weight w = weight_bf16_pack(data, N, K, N);
             mat a = mat_open(DD_FMT_BF16_BLOCKS, M, K, 0), c = mat_open(DD_FMT_F32, M, N, 0);
             for (int i = 0; i < M; i++)
                 for (int k = 0; k < 32; k++) *mat_half(&a, i, k) = k < K ? some_bf16(&r, kind) : 0;
@@ -49,7 +49,7 @@ static void sums_follow_the_manual(void **state)
                     if (!same_float(sum + 0.0f, mat_at(&c, i, n)))
                         fail_msg("kind %d: sum is %a, not %a", kind, (double)mat_at(&c, i, n), (double)sum);
                 }
-            weight_bf16_close(&w);
+            weight_close(&w);
             mat_close(&a);
             mat_close(&c);
         }
@@ -72,7 +72,7 @@ static void rounding_follows_the_manual(void **state)
         if (i % 64 == 1) u &= 0xff800000u;
         bias.p[i] = dd_f32_from_bits(u);
     }
-    weight_bf16 w = weight_bf16_pack(zero, N, 1, N);
+    weight w = weight_bf16_pack(zero, N, 1, N);
     mat a = mat_random(&r, DD_FMT_BF16_BLOCKS, 1, 1, 0, NORMAL);
     FOR_BF16_PATHS(isa)
     {
@@ -94,7 +94,7 @@ static void rounding_follows_the_manual(void **state)
         }
         mat_close(&c);
     }
-    weight_bf16_close(&w);
+    weight_close(&w);
     buf_close(&bias);
     mat_close(&a);
 }
@@ -270,7 +270,7 @@ static void nan_spoils_its_row(void **state)
     bf16_or_skip();
     enum { M = 10, N = 56, K = 24 };
     rnd r = rnd_open(9);
-    weight_bf16 w = weight_bf16_pack(buf_random(&r, N * K, NORMAL), N, K, N);
+    weight w = weight_bf16_pack(buf_random(&r, N * K, NORMAL), N, K, N);
     mat a = mat_random(&r, DD_FMT_BF16_BLOCKS, M, K, 0, NORMAL), q = mat_random(&r, DD_FMT_BF16, M, K, 0, NORMAL);
     mat c = mat_open(DD_FMT_BF16_BLOCKS, M, N, 0), o = mat_open(DD_FMT_BF16_BLOCKS, M, 8, 0);
     mat_set(&a, 1, 5, NAN);
@@ -311,7 +311,7 @@ static void nan_spoils_its_row(void **state)
         for (int i = 0; i < M * 8; i++) assert_int_equal(dd_f32_finite(mat_at(&o, i / 8, i % 8)), i % 8 != 4);
         mat_set(&q, 1, 20, v_old);
     }
-    weight_bf16_close(&w);
+    weight_close(&w);
     mat_close(&a);
     mat_close(&q);
     mat_close(&c);
