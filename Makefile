@@ -296,7 +296,37 @@ $(EMU_TESTS): $(B)/emu/%: $(B)/emu/%.o $(EMU_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $< $(EMU_A) -lm -pthread
 
+# The CUDA kernels, so far for tests only: checkkernel with an implementation `emu`.
+CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
+CUDA_FLAGS := -fmad=false -I.
+EMU_CUDA := $(patsubst kernels/cuda/%.cu,$(B)/emu/cuda/%.o,$(CUDA_SRC))
+EMU_CHECKKERNEL := $(B)/emu/checkkernel
+EMU_CK_OBJ := $(O)/emu/impl.o $(O)/emu/device.o
+
+$(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
+		kernels/ops.def $(EMU_TOOLS)
+	$(call say,NVCC,$<)
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(CUDA_FLAGS)
+$(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu/rt/*.h)
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
+$(EMU_CK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
+$(EMU_CK_OBJ): EXTRA = -DCK_DEVICE
+$(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/emu/device.o: tests/checkkernel/device/device.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
+
 .SECONDARY:
+-include $(EMU_CK_OBJ:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
 # ---- tests ---------------------------------------------------------------------------------------------------------

@@ -31,6 +31,16 @@ void ck_case_close(ck_case *c)
     free(c->variant_map);
 }
 
+uint64_t ck_case_work(const ck_case *c)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < c->n_tensors; i++) n += c->tensors[i].n;
+    if (c->op->id == DD_OP_gemm) n += (uint64_t)c->args.gemm.m * (uint64_t)(c->weight.desc.n * c->weight.desc.k);
+    if (c->op->id == DD_OP_attention) n *= (uint64_t)c->args.attention.s;
+    if (c->op->id == DD_OP_route) n *= (uint64_t)c->args.route.j;
+    return n;
+}
+
 static ck_tensor *add(ck_case *c, ck_tensor t)
 {
     if (c->n_tensors == CK_MAX_TENSORS) exit(2);

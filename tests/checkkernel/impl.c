@@ -8,6 +8,9 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
+#ifdef CK_DEVICE
+#include "tests/checkkernel/device/device.h"
+#endif
 
 static size_t ref_packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
 {
@@ -83,6 +86,9 @@ const ck_impl *ck_impls(int *n)
                                   .pack = ref_pack,
                                   .scratch_bytes = ref_scratch_bytes};
         for (int isa = 0; isa < DD_ISA_COUNT; isa++) list[count++] = cpu_impl((dd_cpu_isa)isa);
+#ifdef CK_DEVICE
+        list[count++] = ck_device_impl();
+#endif
     }
     *n = count;
     return list;

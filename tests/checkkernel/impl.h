@@ -9,6 +9,7 @@
 #include "kernels/ops.h"
 
 typedef struct ck_impl ck_impl;
+struct ck_case;
 struct ck_impl {
     char name[32]; /* "ref", "cpu_avx2": the backend, then the path */
     const dd_ops *ops;
@@ -20,6 +21,10 @@ struct ck_impl {
     size_t (*packed_bytes)(const ck_impl *impl, const dd_weight_desc *desc);
     dd_status (*pack)(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out);
     size_t (*scratch_bytes)(const ck_impl *impl, int32_t tokens, int32_t head_dim, int32_t router_hidden);
+    /* Those of a device: how to run an op on a case whose data lie in host memory, instead of by the table; what to do
+     * when the case is over. Threads of the host mean nothing to it. */
+    dd_status (*call)(struct ck_case *c, const dd_exec *exec, const dd_op_args *args);
+    void (*release)(void);
 };
 
 #define CK_MAX_IMPLS 16

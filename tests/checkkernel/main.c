@@ -63,6 +63,9 @@ static void check_op(const ck_options *o, const ck_op *op, const ck_impl *impls,
             ck_result r = {.outcome = CK_SKIP};
             if (why == NULL) {
                 if (c.name == NULL) ck_case_open(&c, op, &l.entries[i], o->seed);
+                if (o->most && ck_case_work(&c) > o->most) why = "too large";
+            }
+            if (why == NULL) {
                 r = ck_verify(&c, impl, execs);
                 print_outcome(o, &c, impl, &r);
             } else tallies[k].why = why;

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const char help[] =
-    "checkkernel [--quick | --full] [--op=GLOB,...] [--impl=GLOB,...] [--case=NAME|GLOB] [--seed=N] [-v]\n"
+    "checkkernel [--quick | --full] [--op=GLOB,...] [--impl=GLOB,...] [--case=NAME|GLOB] [--seed=N] [--most=N] [-v]\n"
+    "            --most=N     leaves out cases of more than about N multiplications\n"
     "            --list       names of cases, not run\n"
     "            --mutants    faulty implementations, each of which must be caught\n"
     "            --bench      times instead of tests: [--threads=N] [--json=FILE] [--compare=FILE] [--commit=NAME]\n"
@@ -52,6 +53,7 @@ static bool option(ck_options *o, int argc, char **argv, int *i)
     for (int t = 0; t < CK_COUNT(texts); t++)
         if ((text = value_of(texts[t].name, argc, argv, i))) return *texts[t].to = text, true;
     if ((text = value_of("--seed", argc, argv, i))) return number(text, &o->seed);
+    if ((text = value_of("--most", argc, argv, i))) return number(text, &o->most);
     if ((text = value_of("--threads", argc, argv, i)))
         return number(text, &n) && n <= CK_MAX_THREADS && (o->threads = (int)n) >= 0;
     if (strcmp(arg, "--quick") == 0) o->level = CK_QUICK;

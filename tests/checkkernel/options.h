@@ -17,6 +17,7 @@ typedef struct ck_options {
     const char *case_name; /* a name or a glob, or NULL */
     const char *json, *compare, *commit;
     uint64_t seed;
+    uint64_t most; /* work of a case; 0: any */
     int threads; /* of benchmarks; 0: all CPUs */
     bool verbose;
 } ck_options;

@@ -42,7 +42,8 @@ static bool run(job *j, const dd_op_args *args, int exec, const char *what)
     for (int i = 0; i < c->n_tensors; i++) ck_tensor_restore(&c->tensors[i]);
     ck_exec_prepare(e, j->scratch, c->step);
     if (c->op->bind) c->op->bind(&a, j->w);
-    const dd_status st = ck_call(j->impl->ops, c->op->id, &e->exec, &a);
+    const dd_status st = j->impl->call ? j->impl->call(c, &e->exec, &a)
+                                       : ck_call(j->impl->ops, c->op->id, &e->exec, &a);
     if (st != DD_OK) return fail(j, "status", "%s: %s", what, ck_status_name(st));
     for (int i = 0; i < c->n_tensors; i++) {
         const ck_tensor *t = &c->tensors[i];
@@ -134,7 +135,7 @@ static bool all_runs(job *j)
     char what[64];
     if (!first_run(j)) return false;
     if (!run(j, &j->c->args, 0, "second run") || !same_as_first(j, "repeat", "second run")) return false;
-    for (int t = 1; t < CK_EXECS; t++) {
+    for (int t = 1; t < (j->impl->call ? 1 : CK_EXECS); t++) {
         snprintf(what, sizeof what, "%d thread%s", t, t > 1 ? "s" : "");
         if (!run(j, &j->c->args, t, what) || !same_as_first(j, "threads", what)) return false;
     }
@@ -166,6 +167,7 @@ ck_result ck_verify(ck_case *c, const ck_impl *impl, ck_exec *execs)
         j.w = w;
     }
     if (j.result.outcome == CK_PASS) (void)all_runs(&j);
+    if (impl->release) impl->release();
     free(storage);
     return j.result;
 }

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ * The CUDA kernels as an implementation of checkkernel: "emu" when linked with the emulator. Every run gets copies of the
+ * case's tensors in device memory, each an allocation of its own that ends with the data, so that the emulator stops an
+ * access outside of one; pointers in the arguments are replaced by those of the copies; everything is copied back, the guard
+ * in front included, and checked on the host as usual. The op is launched on a stream of its own. */
+#include "tests/checkkernel/device/device.h"
+
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/cuda/cuda.h"
+
+#define FRONT 256 /* bytes in front of the data that travel too: tensor.c's guard; a multiple of any alignment */
+
+typedef struct region {
+    unsigned char *host, *device; /* FRONT bytes before the data, and where these lie */
+    void *base;
+    size_t bytes; /* with FRONT */
+} region;
+
+static region regions[CK_MAX_TENSORS + 1];
+static int n_regions;
+static void *weight; /* of the case */
+
+static void must(cudaError_t e)
+{
+    if (e == cudaSuccess) return;
+    fprintf(stderr, "checkkernel: %s\n", cudaGetErrorString(e));
+    exit(2);
+}
+
+/* The copy is misaligned as the original is, within 16 bytes. */
+static void region_open(void *data, size_t bytes, size_t front)
+{
+    region *r = &regions[n_regions++];
+    const size_t at = (size_t)((uintptr_t)data % 16);
+    *r = (region){.host = (unsigned char *)data - front, .bytes = bytes + front};
+    must(cudaMalloc(&r->base, r->bytes + at));
+    r->device = (unsigned char *)r->base + at;
+    must(cudaMemcpy(r->device, r->host, r->bytes, cudaMemcpyHostToDevice));
+}
+
+static void regions_close(void)
+{
+    for (int i = 0; i < n_regions; i++) {
+        region *r = &regions[i];
+        must(cudaMemcpy(r->host, r->device, r->bytes, cudaMemcpyDeviceToHost));
+        must(cudaFree(r->base));
+    }
+    n_regions = 0;
+}
+
+/* NULL stays NULL; a pointer into no region is a bug of this file. */
+static void *moved(const void *p)
+{
+    const unsigned char *q = p;
+    if (p == NULL) return NULL;
+    for (int i = 0; i < n_regions; i++)
+        if (q >= regions[i].host && q <= regions[i].host + regions[i].bytes)
+            return regions[i].device + (q - regions[i].host);
+    fprintf(stderr, "checkkernel: %s: an argument points into no tensor\n", ck_now_case);
+    exit(2);
+}
+
+#define MOVE(p) ((p) = moved(p))
+
+static void move_slices(dd_slices *s)
+{
+    MOVE(s->pool);
+    MOVE(s->offset);
+}
+
+static void move_rows(dd_row_list *r)
+{
+    MOVE(r->idx);
+    MOVE(r->count);
+}
+
+static void move_table(dd_cond_table *t)
+{
+    MOVE(t->table);
+    MOVE(t->slot);
+    MOVE(t->row_cond);
+}
+
+static void move_gemm(dd_gemm_args *g)
+{
+    MOVE(g->a);
+    MOVE(g->bias);
+    MOVE(g->c);
+    move_rows(&g->rows);
+    move_slices(&g->n);
+    move_slices(&g->k);
+    move_table(&g->gate);
+}
+
+static void move_route(dd_route_args *g)
+{
+    MOVE(g->x);
+    MOVE(g->b1);
+    MOVE(g->w2);
+    MOVE(g->b2);
+    MOVE(g->forced);
+    MOVE(g->idx);
+    MOVE(g->count);
+    MOVE(g->mask);
+    MOVE(g->kept);
+    MOVE(g->hits);
+}
+
+static void move_small(dd_op_id op, dd_op_args *a)
+{
+    switch (op) {
+    case DD_OP_cond: MOVE(a->cond.temb), MOVE(a->cond.emb), MOVE(a->cond.labels), MOVE(a->cond.c); break;
+    case DD_OP_unpatchify: MOVE(a->unpatchify.tokens), MOVE(a->unpatchify.out); break;
+    case DD_OP_guide: MOVE(a->guide.out); break;
+    case DD_OP_copy: MOVE(a->copy.dst), MOVE(a->copy.src); break;
+    case DD_OP_solve:
+        MOVE(a->solve.coef), MOVE(a->solve.x), MOVE(a->solve.out), MOVE(a->solve.noise), MOVE(a->solve.x0);
+        break;
+    default: exit(2);
+    }
+}
+
+static void move_args(dd_op_id op, dd_op_args *a)
+{
+    switch (op) {
+    case DD_OP_gemm: move_gemm(&a->gemm); break;
+    case DD_OP_route: move_route(&a->route); break;
+    case DD_OP_adaln:
+        MOVE(a->adaln.x), MOVE(a->adaln.y);
+        move_rows(&a->adaln.rows);
+        move_table(&a->adaln.cond);
+        break;
+    case DD_OP_attention:
+        MOVE(a->attention.qkv), MOVE(a->attention.out);
+        move_slices(&a->attention.heads);
+        break;
+    case DD_OP_patch_embed:
+        MOVE(a->patch_embed.latents), MOVE(a->patch_embed.bias), MOVE(a->patch_embed.pos), MOVE(a->patch_embed.x);
+        break;
+    default: move_small(op, a);
+    }
+}
+
+static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    cudaStream_t stream;
+    dd_op_args a = *args;
+    dd_exec e = {0};
+    int32_t *step;
+    for (int i = 0; i < c->n_tensors; i++) region_open(c->tensors[i].p, c->tensors[i].bytes, FRONT);
+    region_open(c->variant_lists, sizeof c->variant_lists, 0);
+    must(cudaMalloc((void **)&step, sizeof *step));
+    must(cudaMemcpy(step, exec->step, sizeof *step, cudaMemcpyHostToDevice));
+    must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    e.step = step;
+    e.stream = stream;
+    move_args(c->op->id, &a);
+    const dd_status st = ck_call(&dd_cuda_ops, c->op->id, &e, &a);
+    must(cudaStreamSynchronize(stream));
+    must(cudaStreamDestroy(stream));
+    must(cudaFree(step));
+    regions_close();
+    return st;
+}
+
+static size_t packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
+{
+    (void)impl;
+    return dd_cuda_packed_bytes(desc) ? DD_CUDA_HEADER : 0;
+}
+
+static void release(void)
+{
+    must(cudaFree(weight));
+    weight = NULL;
+}
+
+static dd_status pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
+{
+    (void)impl;
+    const size_t bytes = dd_cuda_packed_bytes(desc);
+    unsigned char *staging = ck_alloc(bytes);
+    const int64_t half = desc->n / 2; /* in two calls, as a thread pool would */
+    dd_status st = dd_cuda_pack_rows(desc, 0, half, staging);
+    if (st == DD_OK)
+        st = dd_cuda_pack_rows(desc, half, desc->n, staging + bytes / (size_t)desc->n * (size_t)half);
+    must(cudaMalloc(&weight, bytes));
+    must(cudaMemcpy(weight, staging, bytes, cudaMemcpyHostToDevice));
+    if (st == DD_OK) st = dd_cuda_pack_bind(desc, weight, storage, out);
+    free(staging);
+    return st;
+}
+
+static size_t scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t head_dim, int32_t router_hidden)
+{
+    (void)impl;
+    (void)tokens;
+    (void)head_dim;
+    (void)router_hidden;
+    return 0;
+}
+
+ck_impl ck_device_impl(void)
+{
+    return (ck_impl){.name = "emu",
+                     .ops = &dd_cuda_ops,
+                     .emulated = true,
+                     .isa = -1,
+                     .packed_bytes = packed_bytes,
+                     .pack = pack,
+                     .scratch_bytes = scratch_bytes,
+                     .call = call,
+                     .release = release};
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT
+ * The CUDA kernels as an implementation; in programs that are built with CK_DEVICE only. */
+#ifndef DD_TESTS_CHECKKERNEL_DEVICE_DEVICE_H
+#define DD_TESTS_CHECKKERNEL_DEVICE_DEVICE_H
+
+#include "tests/checkkernel/check.h"
+
+ck_impl ck_device_impl(void);
+
+#endif
