@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Formats all C sources in place, or with --check only names those that clang-format would change.
+# Formats all C sources and the CUDA kernels in place, or with --check only names those that clang-format would change.
 # Exit status of --check: 0 fine, 1 differences, 77 no clang-format.
 set -eu
 cd "$(dirname "$0")/.."
 
 tool=${CLANG_FORMAT:-clang-format}
-mapfile -d '' -t files < <(find kernels host include tests bench examples -name '*.[ch]' -print0 2>/dev/null | sort -z)
+mapfile -d '' -t files < <({
+    find kernels host include tests bench examples -name '*.[ch]' -print0
+    find kernels/cuda \( -name '*.cu' -o -name '*.cuh' \) -print0
+} 2>/dev/null | sort -z)
 
 if ! command -v "$tool" >/dev/null 2>&1; then
     echo "format: skipped, $tool is not installed"

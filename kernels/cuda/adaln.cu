@@ -10,7 +10,8 @@
 
 #define WARPS 4
 
-static __global__ void __launch_bounds__(WARPS *DD_WARP) adaln_kernel(dd_adaln_args a, int64_t rows, const int32_t *step)
+static __global__ void __launch_bounds__(WARPS *DD_WARP)
+    adaln_kernel(dd_adaln_args a, int64_t rows, const int32_t *step)
 {
     const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / DD_WARP;
     const int lane = threadIdx.x % DD_WARP, d = a.d;

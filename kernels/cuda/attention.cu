@@ -3,7 +3,7 @@
 // Layout: qkv rows [a, 3, E], ld_head elements from one head to the next; out rows [a, E], compact.
 // Thread mapping: a block per (row, head, QUERIES queries); 4 neighbouring lanes share a query, lane p has the elements p,
 // p+4, .. of q and of the sum. Keys and values pass through shared memory, KEYS at a time.
-// Budget: 2 KEYS E floats of shared memory, at most 32 KiB; at most 168 registers.
+// Budget: 2 KEYS E floats of shared memory, at most 32 KiB; at most 128 registers.
 // Preconditions: E a multiple of 8 up to 128, ld_head >= 3E, float32. The list of heads is on the device: trusted.
 // Precision: float32; softmax in one pass with a running maximum, which is corrected once per GROUP keys. Keys are added in
 // order, so that a head does not depend on the others.

@@ -5,7 +5,7 @@
 // Thread mapping: a block per TILE x TILE of the result (x: rows, y: columns), 4 x 4 results a thread, 16 apart, so that
 // reads of shared memory are conflict-free and writes coalesce. The grid is that of all rows and columns; blocks past the
 // rows and columns in force leave before they read anything else.
-// Budget: two panels of DEPTH x (TILE + 1) floats in shared memory (8.1 KiB), at most 128 registers.
+// Budget: two panels of DEPTH x (TILE + 1) floats in shared memory (8.1 KiB), at most 64 registers.
 // Preconditions: gemm_ok. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: float32, one fused multiply-add per product, k ascending, from zero: a result depends on its own row of a and
 // w alone, whatever m, the other rows or slices are.
@@ -22,7 +22,8 @@ struct panel {
     float v[DEPTH][TILE + 1]; // + 1: the transposing writes fall into different banks
 };
 
-static __device__ __forceinline__ void load_a(panel &p, const dd_gemm_args &g, int64_t first, int64_t rows, int k0, int k)
+static __device__ __forceinline__ void load_a(panel &p, const dd_gemm_args &g, int64_t first, int64_t rows, int k0,
+                                              int k)
 {
     for (int i = threadIdx.x; i < TILE * DEPTH; i += THREADS) {
         const int row = i / DEPTH, d = i % DEPTH;

@@ -58,8 +58,8 @@ static __device__ __forceinline__ float gelu_tanh(float x)
 }
 
 // i: active column.
-static __device__ __forceinline__ void gemm_store(const dd_gemm_args &g, const gemm_slice &w, const gemm_out &out, int i,
-                                                  float acc)
+static __device__ __forceinline__ void gemm_store(const dd_gemm_args &g, const gemm_slice &w, const gemm_out &out,
+                                                  int i, float acc)
 {
     const int n = list_column(w.n_list, i);
     float *c = out.c + i / w.unit * w.c_unit + i % w.unit;

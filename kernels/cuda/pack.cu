@@ -48,7 +48,8 @@ dd_status dd_cuda_pack_rows(const dd_weight_desc *desc, int64_t first, int64_t l
     const size_t size = dd_dtype_bytes(desc->dtype);
     float *to = (float *)staging;
     for (int64_t row = first; row < last; row++) {
-        const unsigned char *from = (const unsigned char *)desc->data + (size_t)(dd_weight_row(desc, row) * desc->k) * size;
+        const unsigned char *from = (const unsigned char *)desc->data +
+                                    (size_t)(dd_weight_row(desc, row) * desc->k) * size;
         for (int64_t i = 0; i < desc->k; i++, to++) {
             *to = load(from + (size_t)i * size, desc->dtype);
             if (!dd_f32_finite(*to)) return DD_ERR_FORMAT;

@@ -36,8 +36,7 @@ static __global__ void __launch_bounds__(THREADS) solve_kernel(dd_solve_args a, 
 
 dd_status dd_cuda_solve(const dd_exec *exec, const dd_solve_args *args)
 {
-    if (!exec_ok(exec) || args == NULL || args->coef == NULL || args->x == NULL || args->out == NULL)
-        return DD_ERR_ARG;
+    if (!exec_ok(exec) || args == NULL || args->coef == NULL || args->x == NULL || args->out == NULL) return DD_ERR_ARG;
     if (args->solver != DD_SOLVER_DDPM && args->solver != DD_SOLVER_DDIM) return DD_ERR_ARG;
     if (args->b <= 0 || args->c <= 0 || args->size <= 0) return DD_ERR_ARG;
     if (args->co != args->c && args->co != 2 * args->c) return DD_ERR_ARG;

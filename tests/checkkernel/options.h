@@ -18,7 +18,7 @@ typedef struct ck_options {
     const char *json, *compare, *commit;
     uint64_t seed;
     uint64_t most; /* work of a case; 0: any */
-    int threads; /* of benchmarks; 0: all CPUs */
+    int threads;   /* of benchmarks; 0: all CPUs */
     bool verbose;
 } ck_options;
 

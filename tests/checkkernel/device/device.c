@@ -22,6 +22,7 @@ typedef struct region {
 static region regions[CK_MAX_TENSORS + 1];
 static int n_regions;
 static void *weight; /* of the case */
+static int turn;     /* runs of a case: the first is launched, the second replayed from a graph, and so on */
 
 static void must(cudaError_t e)
 {
@@ -144,6 +145,26 @@ static void move_args(dd_op_id op, dd_op_args *a)
     }
 }
 
+/* Records the op while the step is another one, then sets the step and replays what was recorded. */
+static dd_status replay(dd_op_id op, const dd_exec *e, const dd_op_args *a, int32_t *step, const int32_t *want)
+{
+    cudaStream_t stream = e->stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t made;
+    const int32_t other = 0;
+    must(cudaMemcpy(step, &other, sizeof other, cudaMemcpyHostToDevice));
+    must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    const dd_status st = ck_call(&dd_cuda_ops, op, e, a);
+    must(cudaStreamEndCapture(stream, &graph));
+    must(cudaGraphInstantiate(&made, graph, 0));
+    must(cudaMemcpy(step, want, sizeof *want, cudaMemcpyHostToDevice));
+    must(cudaGraphLaunch(made, stream));
+    must(cudaStreamSynchronize(stream));
+    must(cudaGraphExecDestroy(made));
+    must(cudaGraphDestroy(graph));
+    return st;
+}
+
 static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
 {
     cudaStream_t stream;
@@ -158,7 +179,8 @@ static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
     e.step = step;
     e.stream = stream;
     move_args(c->op->id, &a);
-    const dd_status st = ck_call(&dd_cuda_ops, c->op->id, &e, &a);
+    const dd_status st = turn++ % 2 ? replay(c->op->id, &e, &a, step, exec->step)
+                                    : ck_call(&dd_cuda_ops, c->op->id, &e, &a);
     must(cudaStreamSynchronize(stream));
     must(cudaStreamDestroy(stream));
     must(cudaFree(step));
@@ -176,6 +198,7 @@ static void release(void)
 {
     must(cudaFree(weight));
     weight = NULL;
+    turn = 0;
 }
 
 static dd_status pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
@@ -185,8 +208,7 @@ static dd_status pack(const ck_impl *impl, const dd_weight_desc *desc, void *sto
     unsigned char *staging = ck_alloc(bytes);
     const int64_t half = desc->n / 2; /* in two calls, as a thread pool would */
     dd_status st = dd_cuda_pack_rows(desc, 0, half, staging);
-    if (st == DD_OK)
-        st = dd_cuda_pack_rows(desc, half, desc->n, staging + bytes / (size_t)desc->n * (size_t)half);
+    if (st == DD_OK) st = dd_cuda_pack_rows(desc, half, desc->n, staging + bytes / (size_t)desc->n * (size_t)half);
     must(cudaMalloc(&weight, bytes));
     must(cudaMemcpy(weight, staging, bytes, cudaMemcpyHostToDevice));
     if (st == DD_OK) st = dd_cuda_pack_bind(desc, weight, storage, out);

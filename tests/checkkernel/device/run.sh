@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The CUDA kernels under the emulator: every op against the reference, threads in several orders, and a few cases under
+# sanitizers, of which that of threads finds missing barriers. Run by tests/run.sh in `test` mode as one shell test, or by
+# hand; prints `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
+set -u
+cd "$(dirname "$0")/../../.." || exit 1
+make=${MAKE:-make}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+export TSAN_OPTIONS=halt_on_error=1 ASAN_OPTIONS=
+
+skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
+
+for tool in "${NVCC:-nvcc}" "${PYTHON:-python3}" "${CXX:-g++}"; do
+    command -v "$tool" >/dev/null 2>&1 || { skip "CUDA kernels" "$tool is missing"; exit 0; }
+done
+"${NVCC:-nvcc}" --version 2>/dev/null | grep -q 'release 1[3-9]' || { skip "CUDA kernels" "nvcc is older than CUDA 13"; exit 0; }
+
+build() { # CONFIG
+    "$make" --no-print-directory CONFIG="$1" "build/$1/emu/checkkernel" >"$tmp/build" 2>&1 && return 0
+    printf 'not ok - build of %s\n' "$1"
+    tail -n 20 "$tmp/build" | sed 's/^/#   /'
+    return 1
+}
+
+# cases CONFIG ORDER OPS MOST: all of them must pass, and there must be some of each op
+cases() {
+    local status=0 name="$1, $2: $3" ops bad=
+    EMU_ORDER=$2 timeout 300 "build/$1/emu/checkkernel" --impl=emu --quick --op="$3" --most="$4" >"$tmp/out" 2>&1 </dev/null ||
+        status=$?
+    ops=${3//,/ }
+    for op in $ops; do grep -Eq "^$op +emu +[1-9][0-9]* passed" "$tmp/out" || bad="no case of $op was run"; done
+    if [ "$status" = 0 ] && [ -z "$bad" ]; then
+        printf 'ok - %s: %s\n' "$name" "$(tail -n 1 "$tmp/out")"
+    else
+        printf 'not ok - %s: exit status %s %s\n' "$name" "$status" "$bad"
+        head -n 20 "$tmp/out" | sed 's/^/#   /'
+    fi
+}
+
+all=$(sed -n 's/^DD_OP(\([a-z_]*\)).*/\1/p' kernels/ops.def | paste -sd ,)
+together=attention,route,gemm,adaln,patch_embed # ops whose threads work together
+if build release; then
+    cases release forward "$all" 1000000
+    cases release reverse $together 100000
+    cases release random $together 100000
+fi
+echo 'int main(void) { return 0; }' >"$tmp/probe.cpp"
+for config in asan tsan; do
+    flag=address
+    [ $config = asan ] || flag=thread
+    if ! { "${CXX:-g++}" -fsanitize=$flag -o "$tmp/probe" "$tmp/probe.cpp" && "$tmp/probe"; } >/dev/null 2>&1; then
+        skip "CUDA kernels, $config" "-fsanitize=$flag does not work here"
+    elif build $config; then
+        cases $config forward $together 40000
+    fi
+done
