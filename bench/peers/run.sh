@@ -31,7 +31,8 @@ whole() { # FLAG VALUE: a number from 1 to 99999
     case $2 in '' | *[!0-9]* | 0* | ??????*) stop 2 "$1 needs a whole number from 1 to 99999, not '$2'" ;; esac
 }
 
-shown="bench/peers/run.sh $*"
+shown=bench/peers/run.sh
+for word in "$@"; do shown="$shown ${word##*/}"; done # files by name, without folders
 model=XL rows=2 rounds=3 repeats=5 threads='' only='' budget=30 limit=900 check='' out='' venv=''
 while [ $# -gt 0 ]; do
     case $1 in
