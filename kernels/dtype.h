@@ -61,6 +61,19 @@ static inline float dd_f16_to_f32(uint16_t h)
     return sign ? -f : f;
 }
 
+/* A value of F32, F16 or BF16 at any address. */
+static inline float dd_load_f32(const void *p, dd_dtype t)
+{
+    if (t == DD_F32) {
+        float f;
+        memcpy(&f, p, sizeof f);
+        return f;
+    }
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return t == DD_F16 ? dd_f16_to_f32(h) : dd_bf16_to_f32(h);
+}
+
 /* A test of the exponent bits: NaN and infinity are caught whatever the compiler assumes. */
 static inline int dd_f32_finite(float f) { return (dd_f32_bits(f) & 0x7f800000u) != 0x7f800000u; }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/pack.h"
+#include "kernels/ref/check.h"
 
 #define BLOCK 16 /* k at a time: 48 x 16 floats stay in the L1 cache between reading by row and writing by column */
 
@@ -12,11 +13,7 @@ static int64_t pad(int64_t n) { return (n + DD_CHUNK - 1) / DD_CHUNK * DD_CHUNK;
 
 static bool desc_ok(const dd_weight_desc *d)
 {
-    if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
-    if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
-    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
-    if (d->as != DD_F32 && d->as != DD_BF16) return false;
-    if (d->n > INT32_MAX - DD_BLOCK || d->k > INT32_MAX - DD_BLOCK) return false;
+    if (!dd_weight_desc_ok(d) || d->n > INT32_MAX - DD_BLOCK || d->k > INT32_MAX - DD_BLOCK) return false;
     /* With all padding bf16 may take 4 times n, and 32 for k. */
     return (uint64_t)d->n + DD_BLOCK <= (SIZE_MAX / 64 - DD_PACK_HEADER) / ((uint64_t)d->k + DD_BLOCK);
 }

@@ -5,15 +5,13 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/packed.h"
+#include "kernels/ref/check.h"
 
 static_assert(sizeof(dd_packed) <= DD_CUDA_HEADER, "header of a packed weight");
 
 static bool desc_ok(const dd_weight_desc *d)
 {
-    if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
-    if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
-    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
-    return d->n <= INT32_MAX && d->k <= INT32_MAX && (uint64_t)d->n <= SIZE_MAX / 8 / (uint64_t)d->k;
+    return dd_weight_desc_ok(d) && (uint64_t)d->n <= SIZE_MAX / 8 / (uint64_t)d->k;
 }
 
 static dd_status check(const dd_weight_desc *d)
@@ -21,18 +19,6 @@ static dd_status check(const dd_weight_desc *d)
     if (!desc_ok(d)) return DD_ERR_ARG;
     if (d->as != DD_F32) return DD_ERR_UNSUPPORTED;
     return d->dtype == DD_F32 || d->dtype == DD_F16 || d->dtype == DD_BF16 ? DD_OK : DD_ERR_UNSUPPORTED;
-}
-
-static float load(const unsigned char *p, dd_dtype t)
-{
-    if (t == DD_F32) {
-        float f;
-        memcpy(&f, p, sizeof f);
-        return f;
-    }
-    uint16_t h;
-    memcpy(&h, p, sizeof h);
-    return t == DD_F16 ? dd_f16_to_f32(h) : dd_bf16_to_f32(h);
 }
 
 size_t dd_cuda_packed_bytes(const dd_weight_desc *desc)
@@ -51,7 +37,7 @@ dd_status dd_cuda_pack_rows(const dd_weight_desc *desc, int64_t first, int64_t l
         const unsigned char *from = (const unsigned char *)desc->data +
                                     (size_t)(dd_weight_row(desc, row) * desc->k) * size;
         for (int64_t i = 0; i < desc->k; i++, to++) {
-            *to = load(from + (size_t)i * size, desc->dtype);
+            *to = dd_load_f32(from + (size_t)i * size, desc->dtype);
             if (!dd_f32_finite(*to)) return DD_ERR_FORMAT;
         }
     }

@@ -64,6 +64,16 @@ static inline int64_t dd_result_width(int64_t active, int64_t unit, int64_t stri
     return stride < unit ? -1 : active / unit * stride;
 }
 
+/* A matrix whose units and parts fit it. How large one may be is the backend's business. */
+static inline bool dd_weight_desc_ok(const dd_weight_desc *d)
+{
+    if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
+    if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
+    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
+    if (d->as != DD_F32 && d->as != DD_BF16) return false;
+    return d->n <= INT32_MAX && d->k <= INT32_MAX;
+}
+
 static inline bool dd_cond_table_ok(const dd_cond_table *t)
 {
     return t->table != NULL && t->slot != NULL && t->row_cond != NULL;

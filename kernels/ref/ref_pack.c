@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "kernels/ref/check.h"
 #include "kernels/ref/ref.h"
 
 #define HEADER 64
@@ -13,23 +14,7 @@ _Static_assert(sizeof(struct dd_packed) <= HEADER, "header of a packed weight");
 
 static bool desc_ok(const dd_weight_desc *d)
 {
-    if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
-    if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
-    if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
-    if (d->as != DD_F32 && d->as != DD_BF16) return false;
-    return d->n <= INT32_MAX && d->k <= INT32_MAX && (uint64_t)d->n <= (SIZE_MAX / 8 - HEADER) / (uint64_t)d->k;
-}
-
-static float load(const unsigned char *p, dd_dtype t)
-{
-    if (t == DD_F32) {
-        float f;
-        memcpy(&f, p, sizeof f);
-        return f;
-    }
-    uint16_t h;
-    memcpy(&h, p, sizeof h);
-    return t == DD_F16 ? dd_f16_to_f32(h) : dd_bf16_to_f32(h);
+    return dd_weight_desc_ok(d) && (uint64_t)d->n <= (SIZE_MAX / 8 - HEADER) / (uint64_t)d->k;
 }
 
 size_t dd_ref_packed_bytes(const dd_weight_desc *desc)
@@ -47,7 +32,7 @@ dd_status dd_ref_pack(const dd_weight_desc *desc, void *storage, dd_packed **out
         const int64_t from = dd_weight_row(desc, row) * desc->k;
         float *to = data + row * desc->k;
         for (int64_t i = 0; i < desc->k; i++) {
-            to[i] = load((const unsigned char *)desc->data + (size_t)(from + i) * step, desc->dtype);
+            to[i] = dd_load_f32((const unsigned char *)desc->data + (size_t)(from + i) * step, desc->dtype);
             if (desc->as == DD_BF16) to[i] = dd_bf16_to_f32(dd_f32_to_bf16(to[i]));
             if (!dd_f32_finite(to[i])) return DD_ERR_FORMAT;
         }
