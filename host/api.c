@@ -70,7 +70,8 @@ dydit_status dydit_open(dydit_ctx **out, const dydit_options *options)
     ctx->log = (dd_log){o.log, o.log_user};
     if (!o.backend) o.backend = "auto";
     snprintf(ctx->backend_option, sizeof ctx->backend_option, "%s", o.backend);
-    st = dd_backend_open(&ctx->be, o.backend, o.threads, &ctx->err);
+    const dd_backend_choice choice = {o.backend, o.threads, 0};
+    st = dd_backend_open(&ctx->be, &choice, NULL, &ctx->err);
     if (st == DD_OK) st = dd_precision_find(&ctx->input, ctx->be, o.precision ? o.precision : "auto", &ctx->err);
     if (st != DD_OK) dd_backend_close(&ctx->be);
     else

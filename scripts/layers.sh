@@ -26,6 +26,7 @@ check() {
             if (f ~ /^host\/plan\//) return host("plan|model|io|base")
             if (f ~ /^host\/sample\//) return host("sample|model|io|base")
             if (f ~ /^host\/exec\/backend_[^\/]*\.c$/) return host("exec|plan|sample|model|io|base", "|kernels/cpu/cpu[.]h|kernels/cpu/peak[.]h|kernels/ref/ref[.]h")
+            if (f ~ /^host\/exec\/plugin_[^\/]*\.[ch]$/) return host("exec|base", "|kernels/cuda/cuda[.]h")
             if (f ~ /^host\/exec\//) return host("exec|plan|sample|model|io|base")
             if (f ~ /^host\/api[^\/]*\.[ch]$/) return host("exec|plan|sample|model|io|base", "|dydit[.]h|host/api[^/]*")
             return ""
@@ -79,6 +80,10 @@ host/exec/a.c|#include "kernels/cpu/cpu.h"|wrong direction
 host/exec/backend_cpu.c|#include "kernels/cpu/cpu.h"|fine
 host/exec/backend_ref.c|#include "kernels/ref/gemm.h"|wrong direction
 host/exec/b.c|#include "host/cli/options.h"|wrong direction
+host/exec/plugin_a.c|#include "kernels/cuda/cuda.h"|fine
+host/exec/plugin_b.c|#include "host/model/model.h"|wrong direction
+host/exec/plugin_c.c|#include <cuda_runtime_api.h>|fine
+host/exec/f.c|#include "kernels/cuda/cuda.h"|wrong direction
 host/api.c|#include "host/exec/run.h"|fine
 host/api_x.c|#include "dydit.h"|fine
 host/api.h|#include "host/cli/x.h"|wrong direction

@@ -6,9 +6,12 @@
 
 #include "host/exec/backend_host.h"
 
-dd_status dd_backend_open(dd_backend **out, const char *name, int threads, dd_err *err)
+dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, char *why, dd_err *err)
 {
+    const char *name = choice->name;
+    const int threads = choice->threads;
     *out = NULL;
+    if (why) why[0] = 0;
     if (threads < 0 || threads > 1024)
         return DD_FAIL(err, DD_ERR_ARG, "threads %d is out of range: 0 (all CPUs) to 1024", threads);
     if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0) return dd_backend_open_cpu(out, threads, err);

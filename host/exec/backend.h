@@ -18,15 +18,35 @@ typedef struct dd_limits {
     int tokens, head_dim, router_hidden, width;
 } dd_limits;
 
+/* What a backend of devices sees of its machine. */
+#define DD_MAX_DEVICES 16
+typedef struct dd_device {
+    int index;
+    char name[128];
+    int major, minor;        /* compute capability */
+    int sms, threads_per_sm; /* multiprocessors, threads that one holds */
+    uint64_t memory, memory_free;
+    bool has_code; /* this build has code that runs on it */
+} dd_device;
+
+typedef struct dd_device_list {
+    dd_device device[DD_MAX_DEVICES];
+    int n;
+    int opened;                   /* index into device, -1: none, the backend can only be asked for this list */
+    char driver[32], runtime[32]; /* versions, "13.0" */
+    char built[160];              /* "sm_90, compute_80 as PTX" */
+} dd_device_list;
+
 typedef struct dd_backend dd_backend;
 struct dd_backend {
     const char *name;    /* "cpu" */
     const char *detail;  /* what was chosen at run time, e.g. "avx512, 2 threads" */
     const char *choices; /* and what there was to choose from, e.g. "portable, avx2, avx512"; NULL: nothing */
     int threads;
-    dd_format bf16_input; /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
-    bool prefers_bf16;    /* faster than float32 here: what --precision auto takes */
-    const dd_ops *ops;    /* NULL entries: op not available, an error at lowering time */
+    dd_format bf16_input;          /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
+    bool prefers_bf16;             /* faster than float32 here: what --precision auto takes */
+    const dd_ops *ops;             /* NULL entries: op not available, an error at lowering time */
+    const dd_device_list *devices; /* NULL: works in host memory */
     void *impl;
 
     /* 64-byte aligned, zeroed */
@@ -47,6 +67,11 @@ struct dd_backend {
     /* Runs every op with the step counter at `step`. On failure names the op. */
     dd_status (*run)(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
     dd_status (*sync)(dd_backend *be, dd_err *err);
+    /* Ends a step: returns when at most `in_flight` of the steps ended so far are unfinished, 1 <= in_flight. An error of
+     * the device may be reported here that an earlier step caused. */
+    dd_status (*pace)(dd_backend *be, int in_flight, dd_err *err);
+    /* Bytes that alloc can still give. NULL: host memory, nobody knows. */
+    dd_status (*memory_free)(dd_backend *be, uint64_t *bytes, dd_err *err);
 
     /* What the device reaches at best, measured now: multiply-adds per second in registers, bytes per second from
      * memory. NULL: cannot be measured. */
@@ -60,8 +85,14 @@ struct dd_backend {
 dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *name, dd_err *err);
 const char *dd_precision_name(dd_format input);
 
-/* name: "auto", "cpu", "ref". threads: 0 = the CPUs this process may use. */
-dd_status dd_backend_open(dd_backend **out, const char *name, int threads, dd_err *err);
+typedef struct dd_backend_choice {
+    const char *name; /* "auto", "cuda", "cpu", "ref", "emu" */
+    int threads;      /* 0: the CPUs this process may use */
+    int device;       /* of backends that have several */
+} dd_backend_choice;
+
+/* why, or NULL: [DD_ERR_TEXT], where "auto" did not take the first choice, one sentence that says so; else empty. */
+dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, char *why, dd_err *err);
 void dd_backend_close(dd_backend **be);
 
 /* Names of op kinds, for messages: "gemm". */

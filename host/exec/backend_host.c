@@ -117,6 +117,12 @@ static dd_status host_sync(dd_backend *be, dd_err *err)
     return DD_OK;
 }
 
+static dd_status host_pace(dd_backend *be, int in_flight, dd_err *err)
+{
+    (void)be, (void)in_flight, (void)err;
+    return DD_OK;
+}
+
 static void host_close(dd_backend *be)
 {
     dd_host_backend *hb = (dd_host_backend *)be;
@@ -148,6 +154,7 @@ dd_status dd_host_backend_new(dd_host_backend **out, int threads, dd_err *err)
                             .reserve = host_reserve,
                             .run = host_run,
                             .sync = host_sync,
+                            .pace = host_pace,
                             .close = host_close};
     *out = hb;
     return DD_OK;

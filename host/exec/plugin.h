@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * Backends in shared objects of their own, so that the program links nothing of CUDA: libdydit-NAME.so exports one
+ * function, dd_backend_open_v1. It is looked for in the folders of DYDIT_PLUGIN_PATH (colons between them), beside the
+ * program, and in LIBDIR/dydit; the first file of that name is the one that counts. It stays loaded for the life of the
+ * process. */
+#ifndef DD_HOST_EXEC_PLUGIN_H
+#define DD_HOST_EXEC_PLUGIN_H
+
+#include <stdint.h>
+
+#include "host/exec/backend.h"
+
+/* Changes with any change of what both sides see: dd_host_api, dd_backend, dd_op and what these hold. */
+#define DD_PLUGIN_ABI 1
+#define DD_PLUGIN_SYMBOL "dd_backend_open_v1"
+
+/* What the program hands to a plugin; valid during the call. The sizes catch a plugin of another build. */
+typedef struct dd_host_api {
+    uint32_t abi; /* DD_PLUGIN_ABI; checked first, the rest is read only where it is equal */
+    uint32_t api_size, backend_size, op_size;
+    int32_t device; /* index among the devices; DD_DEVICE_LIST: open none, the backend gets devices and close alone */
+    dd_err *err;
+} dd_host_api;
+
+#define DD_DEVICE_LIST (-1)
+
+/* ERR_UNSUPPORTED: another ABI, no code for the device; ERR_DEVICE: no driver, no device; ERR_ARG: no such device. The
+ * sentence in err says which, without naming the file. */
+typedef dd_status dd_backend_open_fn(const dd_host_api *host, dd_backend **out);
+
+/* Finds and opens libdydit-NAME.so. ERR_NOT_FOUND: there is none; the sentence says where it was looked for. */
+dd_status dd_plugin_open(dd_backend **out, const char *name, int device, dd_err *err);
+
+#endif
