@@ -116,7 +116,7 @@ LIB_OBJ := $(call objects,$(LIB_SRC))
 CLI_OBJ := $(call objects,$(CLI_SRC))
 SUPPORT_OBJ := $(call objects,$(SUPPORT_SRC))
 CHECKKERNEL_OBJ := $(call objects,$(CHECKKERNEL_SRC))
-TEST_OBJ := $(call objects,$(UNIT_SRC) $(FUZZ_SRC) $(TOOL_SRC)) $(SUPPORT_OBJ) $(CHECKKERNEL_OBJ)
+TEST_OBJ := $(call objects,$(UNIT_SRC) $(FUZZ_SRC) $(TOOL_SRC) tests/plugin/fake.c) $(SUPPORT_OBJ) $(CHECKKERNEL_OBJ)
 EXAMPLE_OBJ := $(call objects,$(EXAMPLE_SRC))
 UNIT := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
 UNIT_FAST := $(filter-out $(B)/tests/unit/test_slow_%,$(UNIT))
@@ -124,6 +124,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 TOOLS := $(patsubst %.c,$(B)/%,$(TOOL_SRC))
 EXAMPLES := $(patsubst %.c,$(B)/%,$(EXAMPLE_SRC))
 CHECKKERNEL := $(B)/tests/checkkernel
+FAKE_PLUGIN := $(B)/tests/plugin/libdydit-cuda.so
 
 LIB_A := $(B)/libdydit.a
 LIB_SO := $(B)/libdydit.so
@@ -144,8 +145,8 @@ all: lib cli
 lib: $(LIB_A) $(if $(SAN),,$(LIB_SO) $(B)/$(SONAME))
 cli: $(B)/dydit
 # Shell tests make their broken files with small tools.
-unit: $(UNIT) $(TOOLS) $(CHECKKERNEL)
-unit-fast: $(UNIT_FAST) $(TOOLS) $(CHECKKERNEL)
+unit: $(UNIT) $(TOOLS) $(CHECKKERNEL) $(FAKE_PLUGIN)
+unit-fast: $(UNIT_FAST) $(TOOLS) $(CHECKKERNEL) $(FAKE_PLUGIN)
 fuzzers: $(FUZZERS)
 checkkernel: $(CHECKKERNEL)
 	$(CHECKKERNEL) --quick
@@ -162,6 +163,8 @@ $(TEST_OBJ): INC = -I. -Iinclude -Itests $(PKG_CFLAGS)
 # Of several patterns the most specific one counts.
 $(O)/host/%.o: EXTRA = -fPIC
 $(O)/host/cli/%.o: EXTRA =
+$(O)/host/exec/plugin.o: EXTRA = -fPIC -DDD_LIBDIR='"$(LIBDIR)"'
+$(O)/tests/plugin/%.o: EXTRA = -fPIC
 # The expectations of checkkernel are loops over whole matrices.
 $(O)/tests/checkkernel/%.o: EXTRA = $(KERNEL_OPT_$(CONFIG))
 $(O)/tests/checkkernel/bench_report.o: EXTRA = -DCK_FLAGS='"$(OPT_$(CONFIG)) $(KERNEL_OPT_$(CONFIG)) $(CFLAGS)"'
@@ -214,6 +217,13 @@ $(UNIT): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(CLI_A) $(LIB_A)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(SUPPORT_A) $(CLI_A) $(LIB_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
 
+# Stands in for the CUDA backend: the backend cpu behind devices that are made up, or none at all.
+$(FAKE_PLUGIN): $(O)/tests/plugin/fake.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -shared -Wl,--exclude-libs,ALL -o $@ $< $(LIB_A) $(LDLIBS)
+$(B)/tests/unit/test_plugin: | $(FAKE_PLUGIN)
+
 $(FUZZERS): $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -241,6 +251,12 @@ $(B)/flags: FORCE
 	@if [ -n '$(MISSING)' ]; then echo 'dydit: missing: $(MISSING:;=). scripts/deps.sh gets what is missing on Debian and Ubuntu.' >&2; exit 1; fi
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' >$@
+
+# Where an installed program looks for plugins; the one file that knows it is compiled again when it changes.
+$(O)/host/exec/plugin.o: $(B)/gen/libdir
+$(B)/gen/libdir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' >$@
 
 # The commit, for reports of benchmarks; the one file that depends on it is compiled again when it changes.
 COMMIT := $(or $(shell test -e .git && git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null),unknown)

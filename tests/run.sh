@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 1
 mode=${1:-check}
 make=${MAKE:-make}
 limit=${TEST_TIMEOUT:-600} # seconds for one program
-tsan_units=${TSAN_UNITS:-test_*thread* test_base test_kernels_cpu* test_session test_run* test_golden_forward}
+tsan_units=${TSAN_UNITS:-test_*thread* test_base test_kernels_cpu* test_plugin test_session test_run* test_golden_forward}
 softisa_units=${SOFTISA_UNITS:-test_kernels_bf16* test_kernels_amx* test_kernels_cpu* test_golden_*}
 
 passed=0 failed=0 skipped=0

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Backends in shared objects of their own, so that the program links nothing of CUDA: libdydit-NAME.so exports one
- * function, dd_backend_open_v1. It is looked for in the folders of DYDIT_PLUGIN_PATH (colons between them), beside the
- * program, and in LIBDIR/dydit; the first file of that name is the one that counts. It stays loaded for the life of the
- * process. */
+ * function, dd_backend_open_v1. It is looked for in the folders of DYDIT_PLUGIN_PATH (absolute, colons between them; not
+ * read by set-uid programs), beside the program, beside libdydit.so, and in LIBDIR/dydit; the first file of that name is
+ * the one that counts. It stays loaded for the life of the process. */
 #ifndef DD_HOST_EXEC_PLUGIN_H
 #define DD_HOST_EXEC_PLUGIN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "host/exec/backend.h"
@@ -28,7 +29,10 @@ typedef struct dd_host_api {
  * sentence in err says which, without naming the file. */
 typedef dd_status dd_backend_open_fn(const dd_host_api *host, dd_backend **out);
 
-/* Finds and opens libdydit-NAME.so. ERR_NOT_FOUND: there is none; the sentence says where it was looked for. */
+/* Path of libdydit-NAME.so. ERR_NOT_FOUND: there is none; the sentence says where it was looked for. */
+dd_status dd_plugin_find(const char *name, char *path, size_t size, dd_err *err);
+/* Finds and opens it. ERR_UNSUPPORTED also for a file that cannot be loaded or that is no plugin of this version. The
+ * sentence fits behind "because". */
 dd_status dd_plugin_open(dd_backend **out, const char *name, int device, dd_err *err);
 
 #endif

@@ -20,7 +20,10 @@ typedef struct sampler {
     uint8_t *mask;             /* [token routers, rows, S] */
     int32_t *hits, *kept;      /* [rows, S], [token routers, steps] */
     int64_t first;
-    int images; /* of the current batch */
+    int images;   /* of the current batch */
+    int drawn;    /* step whose noise is in step_noise, -1: none */
+    bool running; /* the device may still be at work on steps of this batch */
+    double since; /* up to here time is in out->seconds, while the device is at work */
     dd_err *err;
 } sampler;
 
@@ -143,6 +146,8 @@ static uint64_t distinct_labels(const sampler *s, int step)
 static void draw_noise(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
+    if (s->drawn == step) return;
+    s->drawn = step;
     const size_t latents = (size_t)j->spec.model->cfg.latent_count, n = (size_t)s->images * latents;
     if (j->noise_in) {
         const float *src = j->noise_in + ((size_t)step * (size_t)j->n_images + (size_t)s->first) * latents;
@@ -162,16 +167,36 @@ static dd_status main_step(sampler *s, int step)
     return dd_session_step(s->main, step, s->err);
 }
 
+static bool preview_due(const dd_sample_job *j, int step)
+{
+    return j->preview_interval > 0 && step < j->spec.plan->n_steps - 1 && (step + 1) % j->preview_interval == 0;
+}
+
+/* Is the step waited for? Where its results are read or its time is taken by itself, and at the end of a batch. */
+static bool waits(const sampler *s, int step)
+{
+    const dd_sample_job *j = s->job;
+    return !j->be->devices || s->dense || j->profile || j->calibration || j->keep_trajectory || preview_due(j, step) ||
+           step == j->spec.plan->n_steps - 1;
+}
+
+/* A device works on a step while the host prepares the next one: the noise of the next step is drawn before the host waits
+ * for the step before this one, and never are more than two steps in flight. What the caller does between two steps
+ * counts as time of the run only while the device is at work. */
 static dd_status run_step(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
-    const double t0 = now();
+    const bool wait = waits(s, step);
+    if (!s->running) s->since = now();
     draw_noise(s, step);
     if (j->noise_used) DD_TRY(dd_session_put(s->main, DD_IO_NOISE, s->images, s->step_noise, s->err));
     DD_TRY(main_step(s, step));
-    DD_TRY(j->be->sync(j->be, s->err));
+    if (!wait) draw_noise(s, step + 1);
+    DD_TRY(wait ? j->be->sync(j->be, s->err) : j->be->pace(j->be, 1, s->err));
     const double t1 = now();
-    s->out->seconds += t1 - t0;
+    s->out->seconds += t1 - s->since;
+    s->since = t1;
+    s->running = !wait;
     if (!s->dense) return DD_OK;
     if (j->noise_used) DD_TRY(dd_session_put(s->dense, DD_IO_NOISE, s->images, s->step_noise, s->err));
     DD_TRY(dd_session_step(s->dense, step, s->err));
@@ -220,7 +245,7 @@ static dd_status after_step(sampler *s, int step)
         DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, dst, s->err));
         DD_TRY(keep_tokens(s, step));
     }
-    if (j->preview_interval > 0 && !last && (step + 1) % j->preview_interval == 0) {
+    if (preview_due(j, step)) {
         DD_TRY(dd_session_get(s->main, DD_IO_X0, s->images, s->out->latents + at, s->err));
         if (j->on_preview && j->on_preview(j->user, &st))
             return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped by the preview function");
@@ -259,6 +284,8 @@ static dd_status run_batches(sampler *s)
     for (s->first = 0; s->first < j->n_images; s->first += s->images) {
         const int64_t left = j->n_images - s->first;
         s->images = left < j->spec.max_images ? (int)left : j->spec.max_images;
+        s->drawn = -1;
+        s->running = false;
         DD_TRY(start_batch(s));
         for (int t = 0; t < j->spec.plan->n_steps; t++) {
             DD_TRY(run_step(s, t));

@@ -230,6 +230,7 @@ void dd_session_close(dd_session **session)
     dd_session *s = *session;
     if (!s) return;
     dd_backend *be = s->be;
+    (void)be->sync(be, NULL); /* a run that was stopped may still use what goes now */
     free_programs(s);
     for (int v = 0; v < s->n_variants; v++) free(s->variants[v].offset);
     for (int b = 0; s->persistent && b < s->spec.model->n_buffers; b++) be->release(be, s->persistent[b]);
