@@ -4,6 +4,8 @@
 #   make                  build/release/{dydit,libdydit.a,libdydit.so}
 #   make CONFIG=debug     the same in build/debug; also asan (address and undefined), tsan (threads), softisa (statements
 #                         in place of the bf16 instructions, so that their kernels run on any AVX-512 CPU)
+#   make CUDA=0           without the CUDA backend, which is otherwise built where nvcc is (CUDA=1: an error without)
+#   make ARCHS=all        its kernels for every architecture instead of the devices of this machine
 #   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=root
 
 empty :=
@@ -63,8 +65,25 @@ ifeq ($(ARCH),x86_64)
 ISA := avx2 avx512 $(if $(call compiler_takes,$(FLAGS_avx512bf16)),avx512bf16 $(if $(call compiler_takes,$(FLAGS_amx)),amx))
 endif
 
+# CUDA's compiler: NVCC, or the first one that scripts/nvcc.sh knows. CUDA=0 leaves CUDA out; with 1 it has to be there.
+# ARCHS: what kernels are built for, see scripts/cuda_archs.sh.
+CUDA ?= auto
+ifeq ($(filter $(CUDA),auto 0 1),)
+$(error CUDA=$(CUDA) is none of auto, 0, 1)
+endif
+NVCC_FOUND := $(shell CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>/dev/null)
+override NVCC := $(or $(NVCC_FOUND),$(NVCC))
+ifneq ($(NVCC_FOUND),)
+CUDA_ROOT := $(abspath $(dir $(realpath $(NVCC_FOUND)))..)
+CUDA_INC := $(CUDA_ROOT)/include
+CUDART := $(firstword $(wildcard $(addsuffix /libcudart_static.a,$(addprefix $(CUDA_ROOT)/,lib64 lib targets/*/lib))))
+CUDA_VERSION := $(shell $(NVCC_FOUND) --version | sed -n 's/^.* release \([0-9.]*\).*/\1/p')
+CUDA_ARCHS := $(shell scripts/cuda_archs.sh $(ARCHS))
+endif
+
 CONFIG_LINE := dydit: config=$(CONFIG) cc="$(CC_NAME)" arch=$(ARCH) isa=$(subst $(space),$(comma),$(strip portable $(ISA))) \
-	jansson=$(JANSSON) libpng=$(LIBPNG) prefix=$(PREFIX)
+	jansson=$(JANSSON) libpng=$(LIBPNG) $(if $(NVCC_FOUND),cuda=$(CUDA_VERSION) archs=$(subst \
+	$(space),$(comma),$(or $(CUDA_ARCHS),none)),cuda=none) prefix=$(PREFIX)
 ifneq ($(or $(filter print-config,$(MAKECMDGOALS)),$(filter-out $(DD_CONFIG_SHOWN),$(CONFIG_LINE))),)
 $(info $(CONFIG_LINE))
 endif
@@ -101,12 +120,14 @@ LINK = $(CC) $(SAN) $(LDFLAGS)
 # ---- sources -------------------------------------------------------------------------------------------------------
 
 LIB_DIRS := kernels/ref kernels/cpu host/base host/io host/model host/plan host/sample host/exec host
-LIB_SRC := $(filter-out $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),kernels/cpu/%_$(i).c), \
+LIB_SRC := $(filter-out host/exec/plugin_cuda%.c $(foreach i,$(filter-out $(ISA),$(ISA_ALL)),kernels/cpu/%_$(i).c), \
 	$(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))))
 CLI_SRC := $(sort $(wildcard host/cli/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+PLUGIN_SRC := $(sort $(wildcard host/exec/plugin_cuda*.c))
+CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 CHECKKERNEL_SRC := $(sort $(wildcard tests/checkkernel/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
@@ -128,6 +149,9 @@ FAKE_PLUGIN := $(B)/tests/plugin/libdydit-cuda.so
 
 LIB_A := $(B)/libdydit.a
 LIB_SO := $(B)/libdydit.so
+# As the shared library, no part of sanitizer builds; those have the emulator's.
+CUDA_SO := $(if $(SAN),,$(if $(filter 1,$(CUDA)),$(B)/libdydit-cuda.so,$(if $(CUDART),$(B)/libdydit-cuda.so)))
+EMU_SO := $(B)/libdydit-emu.so
 SUPPORT_A := $(B)/tests/libsupport.a
 CLI_A := $(B)/tests/libcli.a
 SONAME := libdydit.so.0
@@ -140,7 +164,7 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 	demo-run fuzz layers emu emu-tests \
 	format format-check install uninstall clean help print-config print-nvcc FORCE
 
-all: lib cli
+all: lib cli $(CUDA_SO)
 # The shared library takes no part in sanitizer builds: they test the archive.
 lib: $(LIB_A) $(if $(SAN),,$(LIB_SO) $(B)/$(SONAME))
 cli: $(B)/dydit
@@ -267,18 +291,43 @@ $(B)/gen/cli/commit.h: FORCE
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(TEST_OBJ) $(EXAMPLE_OBJ))
 
+# ---- CUDA backend: a plugin, so that nothing else links a library of CUDA --------------------------------------------
+
+CUDA_FLAGS := -fmad=false -I.
+PLUGIN_LINK = -shared -Wl,--version-script=host/exec/plugin.map -Wl,--no-undefined -o $@
+# Parts of the library that a plugin has a copy of.
+PLUGIN_SHARED := $(addprefix $(O)/host/,base/status.o exec/backend_common.o)
+plugin_objects = $(patsubst host/exec/%.c,$(O)/$(1)/%.o,$(PLUGIN_SRC))
+CUDA_OBJ := $(call plugin_objects,cuda) $(patsubst kernels/cuda/%.cu,$(O)/cuda/%.cu.o,$(CUDA_SRC))
+
+$(O)/cuda/%.o: INC = -I. -isystem $(CUDA_INC)
+$(O)/cuda/%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"cuda"' -DDD_CUDA_ARCHS='"$(CUDA_ARCHS)"'
+$(O)/cuda/%.o: host/exec/%.c $(B)/flags $(B)/cuda-flags
+	$(call say,CC,"$< (cuda)")
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/cuda/%.cu.o: kernels/cuda/%.cu $(B)/cuda-flags
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) -std=c++17 -O2 -lineinfo $(shell scripts/cuda_archs.sh --flags $(CUDA_ARCHS)) $(CUDA_FLAGS) \
+		-Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(B)/libdydit-cuda.so: $(CUDA_OBJ) $(PLUGIN_SHARED) host/exec/plugin.map
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -static-libstdc++ -static-libgcc $(PLUGIN_LINK) $(filter %.o,$^) $(CUDART) -ldl -lrt -pthread
+
+$(B)/cuda-flags: FORCE
+	@if [ -z '$(CUDART)' ]; then echo "dydit: CUDA=1: $$(CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>&1 >/dev/null || :) \
+		$(if $(NVCC_FOUND),libcudart_static.a is missing under $(CUDA_ROOT)). scripts/deps.sh --cuda gets what is missing." >&2; exit 1; fi
+	@if [ -z '$(CUDA_ARCHS)' ]; then echo 'dydit: ARCHS=$(ARCHS) names nothing to build for' >&2; exit 1; fi
+	@mkdir -p $(@D)
+	@echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' | cmp -s - $@ || \
+		echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' >$@
+
+-include $(CUDA_OBJ:.o=.d)
+
 # ---- emulator: CUDA kernels on the CPU, for tests (tests/emu/README.md) ----------------------------------------------
 
 # CUDA's headers are needed, nothing of a driver. Without nvcc `make emu` says so and does nothing.
-# CUDA=0 leaves CUDA out, 1 has scripts/deps.sh fail where it cannot be had. NVCC: which one; or the first of those that
-# scripts/nvcc.sh knows.
-CUDA ?= auto
-ifeq ($(filter $(CUDA),auto 0 1),)
-$(error CUDA=$(CUDA) is none of auto, 0, 1)
-endif
-NVCC_FOUND := $(shell CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>/dev/null)
-override NVCC := $(or $(NVCC_FOUND),$(NVCC))
-CUDA_INC := $(if $(NVCC_FOUND),$(abspath $(dir $(realpath $(NVCC_FOUND)))../include))
 EC := build/emu
 # The runtime is not instrumented. Only its fibers differ: they tell the sanitizer about themselves.
 EMU_OBJ := $(patsubst tests/emu/rt/%.cpp,$(EC)/rt/%.o,$(filter-out %/fiber.cpp,$(sort $(wildcard tests/emu/rt/*.cpp))))
@@ -288,9 +337,9 @@ EMU_TESTS := $(patsubst tests/emu/kernels/%.cu,$(B)/emu/%,$(sort $(wildcard test
 EMU_DEFS_asan := -DEMU_ASAN
 EMU_DEFS_tsan := -DEMU_TSAN
 EMU_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -pthread -ffp-contract=off -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror) \
-	-isystem $(CUDA_INC) -MMD -MP -c -o $@ $<
+	-I. -isystem $(CUDA_INC) -MMD -MP -c -o $@ $<
 
-emu: $(if $(NVCC_FOUND),$(EMU_A))
+emu: $(if $(NVCC_FOUND),$(EMU_A) $(EMU_SO))
 	$(if $(NVCC_FOUND),,@echo "dydit: emu: skipped, $$(CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>&1)")
 emu-tests: $(if $(NVCC_FOUND),$(EMU_TESTS),emu)
 
@@ -318,9 +367,7 @@ $(EMU_TESTS): $(B)/emu/%: $(B)/emu/%.o $(EMU_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $< $(EMU_A) -lm -pthread
 
-# The CUDA kernels, so far for tests only: checkkernel with an implementation `emu`.
-CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
-CUDA_FLAGS := -fmad=false -I.
+# The CUDA kernels: checkkernel with an implementation `emu`, and the backend of that name.
 EMU_CUDA := $(patsubst kernels/cuda/%.cu,$(B)/emu/cuda/%.o,$(CUDA_SRC))
 EMU_CHECKKERNEL := $(B)/emu/checkkernel
 EMU_CK_OBJ := $(O)/emu/impl.o $(O)/emu/device.o
@@ -347,8 +394,25 @@ $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EM
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 
+# The backend's host side again, with the emulator where CUDA's runtime was.
+EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
+EMU_PLUGIN_CXX := $(B)/emu/plugin.o
+$(O)/emu/plugin_%.o: INC = -I. -isystem $(CUDA_INC)
+$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"'
+$(O)/emu/plugin_%.o: host/exec/plugin_%.c $(B)/flags
+	$(call say,CC,"$< (emu)")
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(EMU_PLUGIN_CXX): tests/emu/plugin/plugin.cpp
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX)
+$(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
+
 .SECONDARY:
--include $(EMU_CK_OBJ:.o=.d)
+-include $(EMU_CK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
 # ---- tests ---------------------------------------------------------------------------------------------------------
@@ -379,7 +443,7 @@ format-check:
 # ---- install -------------------------------------------------------------------------------------------------------
 
 INSTALLED := $(BINDIR)/dydit $(LIBDIR)/libdydit.a $(LIBDIR)/libdydit.so $(LIBDIR)/$(SONAME) $(INCLUDEDIR)/dydit.h \
-	$(LIBDIR)/pkgconfig/dydit.pc
+	$(LIBDIR)/pkgconfig/dydit.pc $(LIBDIR)/dydit/libdydit-cuda.so
 
 $(B)/dydit.pc: include/dydit.h FORCE
 	@mkdir -p $(@D)
@@ -396,9 +460,12 @@ install: all $(B)/dydit.pc
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdydit.so
 	install -m 644 include/dydit.h $(DESTDIR)$(INCLUDEDIR)/dydit.h
 	install -m 644 $(B)/dydit.pc $(DESTDIR)$(LIBDIR)/pkgconfig/dydit.pc
+	$(if $(CUDA_SO),install -d $(DESTDIR)$(LIBDIR)/dydit)
+	$(if $(CUDA_SO),install -m 755 $(CUDA_SO) $(DESTDIR)$(LIBDIR)/dydit/libdydit-cuda.so)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	-rmdir $(DESTDIR)$(LIBDIR)/dydit 2>/dev/null
 
 clean:
 	rm -rf build
@@ -410,7 +477,7 @@ print-nvcc:
 
 help:
 	@printf '%s\n' \
-	'all (default)   the command dydit and the libraries, in build/CONFIG' \
+	'all (default)   the command dydit, the libraries and, where nvcc is, the CUDA backend, in build/CONFIG' \
 	'lib cli         one of the two' \
 	'unit examples   test programs (cmocka), examples of the C interface' \
 	'checkkernel     kernels against the reference, quick cases; build/CONFIG/tests/checkkernel --help' \
@@ -420,7 +487,8 @@ help:
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \
 	'fuzz            fuzzing corpus as a regression test, with sanitizers' \
-	'emu             runs CUDA kernels on the CPU: the library of the emulator (tests/emu); emu-tests: its tests' \
+	'emu             runs CUDA kernels on the CPU: the emulator (tests/emu) and the backend emu;' \
+	'                emu-tests: tests of the emulator' \
 	'layers          include directions (scripts/layers.sh)' \
 	'format          rewrites sources with clang-format; format-check only looks' \
 	'install         PREFIX=$(PREFIX) DESTDIR=; uninstall takes it away' \
@@ -428,4 +496,4 @@ help:
 	'print-config    prints the line that every run begins with; print-nvcc: the nvcc in use' \
 	'' \
 	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR' \
-	'           CUDA=auto|0|1 (1: must be there) NVCC CXX PYTHON'
+	'           CUDA=auto|0|1 (1: must be there) ARCHS="90 ptx80"|all NVCC CXX PYTHON'

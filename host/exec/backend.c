@@ -79,13 +79,3 @@ void dd_backend_close(dd_backend **be)
     if (*be) (*be)->close(*be);
     *be = NULL;
 }
-
-const char *dd_op_name(dd_op_id id)
-{
-    static const char *const names[] = {
-#define DD_OP(name) #name,
-#include "kernels/ops.def"
-#undef DD_OP
-    };
-    return id < DD_OP_COUNT ? names[id] : "?";
-}

@@ -84,29 +84,14 @@ static dd_status host_reserve(dd_backend *be, const dd_limits *limits, dd_err *e
     return DD_OK;
 }
 
-static dd_status run_op(const dd_backend *be, const dd_exec *exec, const dd_op *op)
-{
-    switch (op->id) {
-#define DD_OP(name)    \
-    case DD_OP_##name: \
-        return be->ops->name(exec, &op->args.name);
-#include "kernels/ops.def"
-#undef DD_OP
-    case DD_OP_COUNT: break;
-    }
-    return DD_ERR_INTERNAL;
-}
-
 static dd_status host_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err)
 {
     dd_host_backend *hb = (dd_host_backend *)be;
     hb->step = step;
     for (int i = 0; i < program->n_ops; i++) {
         const dd_op *op = &program->ops[i];
-        const dd_status st = run_op(be, &hb->exec, op);
-        if (st != DD_OK)
-            return DD_FAIL(err, DD_ERR_INTERNAL, "op %s (%s) refused its arguments on backend %s: %s", op->label,
-                           dd_op_name(op->id), be->name, dd_status_text(st));
+        const dd_status st = dd_op_call(be->ops, &hb->exec, op);
+        if (st != DD_OK) return dd_op_refused(be, op, st, err);
     }
     return DD_OK;
 }
@@ -158,12 +143,4 @@ dd_status dd_host_backend_new(dd_host_backend **out, int threads, dd_err *err)
                             .close = host_close};
     *out = hb;
     return DD_OK;
-}
-
-dd_status dd_pack_status(dd_status st, const dd_weight_desc *desc, dd_err *err)
-{
-    if (st == DD_OK) return DD_OK;
-    if (st == DD_ERR_FORMAT) return DD_FAIL(err, st, "tensor %s holds a value that is not finite", desc->name);
-    return DD_FAIL(err, st, "tensor %s [%lld,%lld] cannot be packed: %s", desc->name, (long long)desc->n,
-                   (long long)desc->k, dd_status_text(st));
 }

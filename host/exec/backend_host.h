@@ -4,7 +4,7 @@
 #define DD_HOST_EXEC_BACKEND_HOST_H
 
 #include "host/base/pool.h"
-#include "host/exec/backend.h"
+#include "host/exec/backend_common.h"
 
 typedef struct dd_host_backend {
     dd_backend base;
@@ -17,9 +17,6 @@ typedef struct dd_host_backend {
 
 /* Allocates and fills memory, transfer and run functions; the caller sets name, ops, packing. */
 dd_status dd_host_backend_new(dd_host_backend **out, int threads, dd_err *err);
-
-/* Says what was wrong with a weight. */
-dd_status dd_pack_status(dd_status st, const dd_weight_desc *desc, dd_err *err);
 
 dd_status dd_backend_open_ref(dd_backend **out, int threads, dd_err *err);
 dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err);

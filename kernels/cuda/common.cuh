@@ -28,7 +28,8 @@ static inline bool exec_ok(const dd_exec *e) { return e != NULL && e->step != NU
 
 static inline cudaStream_t stream_of(const dd_exec *e) { return (cudaStream_t)e->stream; }
 
-static inline dd_status launched(void) { return cudaGetLastError() == cudaSuccess ? DD_OK : DD_ERR_DEVICE; }
+// The error is left for the caller to read and clear.
+static inline dd_status launched(void) { return cudaPeekAtLastError() == cudaSuccess ? DD_OK : DD_ERR_DEVICE; }
 
 static inline bool packed_ok(const dd_packed *w) { return w != NULL && w->tag == DD_CUDA_TAG && w->data != NULL; }
 

@@ -5,7 +5,8 @@
  * host knows (shapes, pointers, formats), enqueues and returns: it reads no device memory, allocates nothing and waits for
  * nothing, so that it can be captured in a graph and replayed. What lies on the device - slice lists, counts, slots,
  * coefficients - is read there, and is trusted: whoever uploads it has checked it.
- * DD_ERR_ARG: a precondition; DD_ERR_UNSUPPORTED: a format or size that this backend lacks; DD_ERR_DEVICE: the launch. */
+ * DD_ERR_ARG: a precondition; DD_ERR_UNSUPPORTED: a format or size that this backend lacks; DD_ERR_DEVICE: the launch; the
+ * caller reads why from cudaGetLastError, which clears it. */
 #ifndef DD_KERNELS_CUDA_CUDA_H
 #define DD_KERNELS_CUDA_CUDA_H
 
@@ -35,6 +36,9 @@ dd_status dd_cuda_pack_bind(const dd_weight_desc *desc, const void *data, void *
 
 /* Enqueues *step (device) = value: the step counter of the ops behind it on the stream. */
 dd_status dd_cuda_set_step(void *stream, int32_t *step, int32_t value);
+
+/* Does this build have code that runs on the current device? DD_ERR_UNSUPPORTED: no. */
+dd_status dd_cuda_has_code(void);
 
 #ifdef __cplusplus
 }

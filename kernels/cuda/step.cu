@@ -16,3 +16,15 @@ dd_status dd_cuda_set_step(void *stream, int32_t *step, int32_t value)
     set_step_kernel<<<1, 1, 0, (cudaStream_t)stream>>>(step, value);
     return launched();
 }
+
+dd_status dd_cuda_has_code(void)
+{
+    cudaFuncAttributes attributes;
+    switch (cudaFuncGetAttributes(&attributes, set_step_kernel)) {
+    case cudaSuccess: return DD_OK;
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion: (void)cudaGetLastError(); return DD_ERR_UNSUPPORTED;
+    default: return DD_ERR_DEVICE;
+    }
+}

@@ -9,6 +9,9 @@
 
 namespace emu
 {
+
+Fatal default_fatal = FATAL_EXIT;
+
 namespace
 {
 
@@ -66,7 +69,9 @@ Config read()
     Config c;
     c.order = static_cast<Order>(choice("EMU_ORDER", orders, 3, "forward, reverse, random"));
     c.streams = static_cast<StreamOrder>(choice("EMU_STREAMS", streams, 3, "late, issue, random"));
-    c.fatal = static_cast<Fatal>(choice("EMU_FATAL", fatals, 3, "exit, abort, error"));
+    const char *fatal = getenv("EMU_FATAL");
+    c.fatal = fatal && *fatal ? static_cast<Fatal>(choice("EMU_FATAL", fatals, 3, "exit, abort, error"))
+                              : default_fatal;
     c.truncate = choice("EMU_MMA", mmas, 2, "exact, truncate") == 1;
     c.seed = number("EMU_SEED", 1);
     c.strict = number("EMU_STRICT", 1) != 0;

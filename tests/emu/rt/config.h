@@ -33,6 +33,9 @@ struct Config {
     const char *inject; /* EMU_FAIL */
 };
 
+/* Where EMU_FATAL is not set; may be changed before the first call. */
+extern Fatal default_fatal;
+
 const Config &config();
 
 /* xorshift, one sequence for the whole program */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT
+ * Host side of the CUDA backend: what its files share. They are compiled twice: with CUDA's runtime into
+ * libdydit-cuda.so, with the emulator's into libdydit-emu.so (DD_PLUGIN_NAME, DD_CUDA_ARCHS come from the Makefile).
+ *
+ * All work goes to one stream, so that it happens in the order of the calls. */
+#ifndef DD_HOST_EXEC_PLUGIN_CUDA_H
+#define DD_HOST_EXEC_PLUGIN_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "host/exec/backend.h"
+
+#define DD_CUDA_SLOTS 2
+#define DD_CUDA_SLOT_BYTES ((size_t)8 << 20)
+#define DD_CUDA_STEPS 8 /* events of steps; pace keeps fewer in flight */
+
+/* A piece of pinned memory through which transfers go. */
+typedef struct dd_cuda_slot {
+    unsigned char *base;
+    cudaEvent_t left; /* recorded when the next slot is begun */
+    bool in_flight;   /* since when it was not waited for */
+} dd_cuda_slot;
+
+typedef struct dd_cuda_header dd_cuda_header;
+
+typedef struct dd_cuda {
+    dd_backend base;
+    dd_device_list devices;
+    char detail[192];
+    dd_err lost; /* status not DD_OK: the error after which the device does nothing any more */
+    cudaStream_t stream;
+    dd_exec exec;
+
+    dd_cuda_slot slots[DD_CUDA_SLOTS];
+    int slot;    /* the one in use */
+    size_t used; /* bytes of it */
+
+    cudaEvent_t step_end[DD_CUDA_STEPS];
+    uint64_t steps; /* ended so far */
+
+    int32_t *step, *bad; /* on the device: step counter, mark of a weight that is not finite */
+    void *raw;           /* on the device: rows of a file on their way into a weight, while weights are loaded */
+    size_t raw_bytes;
+    dd_cuda_header *headers;
+} dd_cuda;
+
+static inline dd_cuda *dd_cuda_of(dd_backend *be) { return (dd_cuda *)be; }
+
+/* ---- plugin_cuda_error.c ---- */
+
+/* At the start of every entry: the device is the current one of this thread, and not lost. */
+dd_status dd_cuda_enter(dd_cuda *c, dd_err *err);
+
+/* DD_OK for cudaSuccess. Else clears the error, sees whether the device is lost, and says what failed: "cudaMalloc". */
+dd_status dd_cuda_check(dd_cuda *c, cudaError_t e, const char *what, dd_err *err);
+
+#define DD_CUDA_TRY(c, err, call, ...) DD_TRY(dd_cuda_check((c), call(__VA_ARGS__), #call, (err)))
+
+/* ---- plugin_cuda_devices.c ---- */
+
+/* Fills c->devices. ERR_DEVICE: no driver, no device. */
+dd_status dd_cuda_list_devices(dd_cuda *c, dd_err *err);
+/* Makes one of them the current one and c->detail its name. */
+dd_status dd_cuda_select_device(dd_cuda *c, int index, dd_err *err);
+
+/* ---- plugin_cuda_memory.c, plugin_cuda_staging.c, plugin_cuda_weights.c, plugin_cuda_run.c ---- */
+
+dd_status dd_cuda_alloc(dd_backend *be, size_t bytes, void **out, dd_err *err);
+void dd_cuda_release(dd_backend *be, void *p);
+dd_status dd_cuda_clear(dd_backend *be, void *dst, size_t bytes, dd_err *err);
+dd_status dd_cuda_memory_free(dd_backend *be, uint64_t *bytes, dd_err *err);
+
+dd_status dd_cuda_staging_open(dd_cuda *c, dd_err *err);
+void dd_cuda_staging_close(dd_cuda *c);
+dd_status dd_cuda_upload(dd_backend *be, void *dst, const void *src, size_t bytes, dd_err *err);
+dd_status dd_cuda_download(dd_backend *be, void *dst, const void *src, size_t bytes, dd_err *err);
+/* Waits for everything; all slots are free again. */
+dd_status dd_cuda_wait(dd_cuda *c, dd_err *err);
+
+size_t dd_cuda_weight_bytes(dd_backend *be, const dd_weight_desc *desc);
+dd_status dd_cuda_weight_pack(dd_backend *be, const dd_weight_desc *desc, void *storage, dd_packed **out, dd_err *err);
+/* Frees the header of the weight in storage, if there is one. */
+void dd_cuda_weight_forget(dd_cuda *c, const void *storage);
+/* Gives the buffer of raw rows back. */
+void dd_cuda_raw_close(dd_cuda *c);
+
+dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err);
+void dd_cuda_run_close(dd_cuda *c);
+dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
+dd_status dd_cuda_sync(dd_backend *be, dd_err *err);
+dd_status dd_cuda_pace(dd_backend *be, int in_flight, dd_err *err);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * Running programs, and keeping the host from running away from the device. */
+#include <stdio.h>
+
+#include "host/exec/backend_common.h"
+#include "host/exec/plugin_cuda.h"
+#include "kernels/cuda/cuda.h"
+
+dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err)
+{
+    void *p;
+    for (int i = 0; i < DD_CUDA_STEPS; i++)
+        DD_CUDA_TRY(c, err, cudaEventCreateWithFlags, &c->step_end[i], cudaEventDisableTiming | cudaEventBlockingSync);
+    DD_TRY(dd_cuda_alloc(&c->base, 2 * sizeof *c->step, &p, err));
+    c->step = p;
+    c->bad = c->step + 1;
+    c->exec = (dd_exec){.step = c->step, .stream = c->stream, .n_threads = 1};
+    return DD_OK;
+}
+
+void dd_cuda_run_close(dd_cuda *c)
+{
+    for (int i = 0; i < DD_CUDA_STEPS; i++)
+        if (c->step_end[i]) (void)dd_cuda_check(c, cudaEventDestroy(c->step_end[i]), "cudaEventDestroy", NULL);
+    dd_cuda_release(&c->base, c->step);
+}
+
+static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
+{
+    char what[256];
+    const cudaError_t e = cudaGetLastError();
+    snprintf(what, sizeof what, "op %.200s (%s)", op->label, dd_op_name(op->id));
+    return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
+}
+
+dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err)
+{
+    dd_cuda *c = dd_cuda_of(be);
+    DD_TRY(dd_cuda_enter(c, err));
+    if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
+        return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
+    for (int i = 0; i < program->n_ops; i++) {
+        const dd_op *op = &program->ops[i];
+        const dd_status st = dd_op_call(be->ops, &c->exec, op);
+        if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
+        if (st != DD_OK) return dd_op_refused(be, op, st, err);
+    }
+    return DD_OK;
+}
+
+dd_status dd_cuda_sync(dd_backend *be, dd_err *err)
+{
+    dd_cuda *c = dd_cuda_of(be);
+    DD_TRY(dd_cuda_enter(c, err));
+    return dd_cuda_wait(c, err);
+}
+
+dd_status dd_cuda_pace(dd_backend *be, int in_flight, dd_err *err)
+{
+    dd_cuda *c = dd_cuda_of(be);
+    const uint64_t allowed = in_flight < DD_CUDA_STEPS ? (uint64_t)in_flight : DD_CUDA_STEPS - 1;
+    DD_TRY(dd_cuda_enter(c, err));
+    DD_CUDA_TRY(c, err, cudaEventRecord, c->step_end[c->steps % DD_CUDA_STEPS], c->stream);
+    c->steps++;
+    if (c->steps <= allowed) return DD_OK;
+    DD_CUDA_TRY(c, err, cudaEventSynchronize, c->step_end[(c->steps - allowed - 1) % DD_CUDA_STEPS]);
+    return DD_OK;
+}
