@@ -43,6 +43,17 @@ template <class T> __device__ __forceinline__ void load_chunk(float (&v)[DD_CHUN
     for (int i = 0; i < DD_CHUNK; i++) v[i] = to_f32(T{(uint16_t)(pairs[i / 2] >> 16 * (i % 2))});
 }
 
+// The first `live` of them, zeros behind. vector: where a chunk begins, the address is a multiple of DD_VECTOR.
+template <class T> __device__ __forceinline__ void load_part(float (&v)[DD_CHUNK], const T *p, int live, bool vector)
+{
+    if (vector && live >= DD_CHUNK) {
+        load_chunk(v, p);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < DD_CHUNK; i++) v[i] = i < live ? to_f32(p[i]) : 0.0f;
+}
+
 __device__ __forceinline__ void store_chunk(float *p, const float (&v)[DD_CHUNK])
 {
     ((float4 *)p)[0] = make_float4(v[0], v[1], v[2], v[3]);
@@ -56,6 +67,12 @@ __device__ __forceinline__ void store_chunk(bf16 *p, const float (&v)[DD_CHUNK])
     for (int i = 0; i < DD_CHUNK / 2; i++)
         pairs[i] = dd_f32_to_bf16(v[2 * i]) | (uint32_t)dd_f32_to_bf16(v[2 * i + 1]) << 16;
     *(uint4 *)p = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+}
+
+// May chunks of a row be read as vectors, in rows that are ld elements apart?
+template <class T> static inline bool vector_ok(const void *p, int64_t ld)
+{
+    return (uintptr_t)p % DD_VECTOR == 0 && ld * (int64_t)sizeof(T) % DD_VECTOR == 0;
 }
 
 #endif

@@ -242,6 +242,7 @@ ck_impl ck_device_impl(void)
     return (ck_impl){.name = "emu",
                      .ops = &dd_cuda_ops,
                      .emulated = true,
+                     .bf16 = DD_FMT_BF16,
                      .isa = -1,
                      .packed_bytes = packed_bytes,
                      .pack = pack,
