@@ -260,6 +260,13 @@ static void test_sticky()
     IS(cudaGetLastError(), cudaErrorIllegalAddress);
     IS(cudaMalloc(&p, 4), cudaErrorIllegalAddress);
     IS(cudaFree(x), cudaErrorIllegalAddress);
+    IS(cudaDeviceReset(), cudaSuccess); // everything went with the context; a new one works
+    IS(cudaGetLastError(), cudaSuccess);
+    IS(cudaFree(x), cudaErrorInvalidValue);
+    x = values(32);
+    add<<<1, 32>>>(x, 5);
+    verdict(first(x) == 5, "the device computes again");
+    CU(cudaFree(x));
 }
 
 static void test_inject()

@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -119,6 +120,15 @@ bool device_free(uint64_t addr)
     in_quarantine += it->second.bytes;
     freed.push_back(addr);
     return true;
+}
+
+void device_forget()
+{
+    for (const auto &a : on_device) device_free(a.first);
+    for (auto it = on_host.begin(); it != on_host.end();) {
+        if (it->second.kind != REGISTERED) free(reinterpret_cast<void *>(it->first));
+        it = on_host.erase(it);
+    }
 }
 
 void host_register(void *p, uint64_t bytes, Kind kind)

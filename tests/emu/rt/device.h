@@ -24,6 +24,7 @@ void device_init();
 uint64_t device_alloc(uint64_t bytes, Kind kind, bool live = true); /* 0: no memory left */
 void device_set_live(uint64_t addr, bool live);                     /* stream ordered allocation: when its turn comes */
 bool device_free(uint64_t addr);                                    /* false: not the start of a live allocation */
+void device_forget();                                               /* frees what was allocated, pinned memory too */
 void host_register(void *p, uint64_t bytes, Kind kind);
 bool host_unregister(const void *p, Kind kind);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "device.h"
 #include "runtime.h"
 
 using namespace emu;
@@ -33,7 +34,18 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaInitDevice(int device, unsigned, unsigned) { return cudaSetDevice(device); }
 cudaError_t cudaSetDeviceFlags(unsigned) { return cudaSuccess; }
-cudaError_t cudaDeviceReset(void) { return cudaDeviceSynchronize(); } /* nothing is freed: leaks stay visible */
+
+// Without an error nothing is freed: leaks stay visible. After one that stays, everything goes and the device can be used
+// again; variables keep their values.
+cudaError_t cudaDeviceReset(void)
+{
+    if (!sticky()) return cudaDeviceSynchronize();
+    Entry entry("cudaDeviceReset", true);
+    forget_work();
+    device_forget();
+    forget_errors();
+    return cudaSuccess;
+}
 
 cudaError_t cudaDriverGetVersion(int *version)
 {

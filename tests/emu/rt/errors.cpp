@@ -115,6 +115,7 @@ void set_sticky(cudaError_t e)
     if (!sticky_error) sticky_error = e;
 }
 cudaError_t sticky() { return sticky_error; }
+void forget_errors() { sticky_error = last_error = cudaSuccess; }
 
 } // namespace emu
 

@@ -37,6 +37,7 @@ struct Entry {
 cudaError_t result(cudaError_t e); /* remembers it for cudaGetLastError */
 void set_sticky(cudaError_t e);
 cudaError_t sticky();
+void forget_errors();
 extern bool in_host_callback;
 
 // ---- modules -------------------------------------------------------------------------------------------------------
@@ -147,6 +148,7 @@ void finish(const OpPtr &op); /* runs it and what it needs */
 void finish_all();
 bool advance(const OpPtr &op); /* runs one operation towards it; true: it was done before */
 size_t unfinished();
+void forget_work(); /* all streams, events and what they have to do; not while a stream captures */
 
 // ---- rules of capture ----------------------------------------------------------------------------------------------
 

@@ -73,6 +73,17 @@ const OpPtr &any_pending()
 
 size_t unfinished() { return pending.size(); }
 
+void forget_work()
+{
+    for (auto &p : pending) p.second->needs.clear();
+    pending.clear();
+    for (Stream *s : streams) delete s;
+    for (Event *e : events) delete e;
+    streams.clear();
+    events.clear();
+    legacy_stream().last = nullptr;
+}
+
 OpPtr enqueue(Stream *s, std::function<void()> run, const std::vector<OpPtr> &more)
 {
     OpPtr op = std::make_shared<Op>();
