@@ -101,6 +101,12 @@ void golden_clean(void)
     if (folder[0]) rmdir(folder);
 }
 
+const char *golden_backend(void)
+{
+    const char *name = getenv("DYDIT_TEST_BACKEND");
+    return name && *name ? name : NULL;
+}
+
 dydit_ctx *golden_ctx(const char *backend, int threads)
 {
     dydit_options o;

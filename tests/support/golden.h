@@ -30,6 +30,9 @@ size_t golden_differences(const golden *g, const char *want, const golden *other
 const char *golden_scratch(const char *name);
 void golden_clean(void);
 
+/* The one backend that DYDIT_TEST_BACKEND wants tested. NULL: all of this build. */
+const char *golden_backend(void);
+
 /* A context on a backend in fp32, a model; failures end the test. */
 dydit_ctx *golden_ctx(const char *backend, int threads);
 /* In bf16; NULL where the backend has no bf16 here. */

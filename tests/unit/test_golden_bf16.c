@@ -87,11 +87,11 @@ static void reference_rounds(void **state)
     dydit_close(&fp32), dydit_close(&bf16);
 }
 
-static void compare_with_reference(dydit_ctx *cpu, const char *what)
+static void compare_with_reference(dydit_ctx *tested, const char *what)
 {
     dydit_ctx *fp32 = golden_ctx("ref", 2), *bf16 = golden_ctx_bf16("ref", 2);
     for (int i = 0; i < N_MODELS; i++) {
-        result exact = forward(fp32, models[i]), want = forward(bf16, models[i]), got = forward(cpu, models[i]);
+        result exact = forward(fp32, models[i]), want = forward(bf16, models[i]), got = forward(tested, models[i]);
         for (int t = 0; t < N_TENSORS; t++) {
             const double e = distance(exact.tensor[t], want.tensor[t], exact.n[t]);
             const double d = distance(exact.tensor[t], got.tensor[t], exact.n[t]);
@@ -122,6 +122,15 @@ static void cpu_paths(void **state)
     }
 }
 
+static void chosen_backend(void **state)
+{
+    (void)state;
+    dydit_ctx *ctx = golden_ctx_bf16(golden_backend(), 2);
+    assert_non_null(ctx);
+    compare_with_reference(ctx, golden_backend());
+    dydit_close(&ctx);
+}
+
 static int clean(void **state)
 {
     (void)state;
@@ -132,5 +141,6 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(reference_rounds), cmocka_unit_test(cpu_paths)};
-    return cmocka_run_group_tests(tests, NULL, clean);
+    const struct CMUnitTest chosen[] = {cmocka_unit_test(chosen_backend)};
+    return golden_backend() ? cmocka_run_group_tests(chosen, NULL, clean) : cmocka_run_group_tests(tests, NULL, clean);
 }

