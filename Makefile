@@ -411,7 +411,15 @@ $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EM
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
+EMU_PLUGIN_TEST := $(B)/emu/test_plugin
+$(O)/tests/emu/plugin/%.o: INC = -I. -Iinclude
+$(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
+
 .SECONDARY:
+-include $(O)/tests/emu/plugin/test_plugin.d
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 

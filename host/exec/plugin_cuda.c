@@ -30,7 +30,7 @@ static void close_list(dd_backend *be) { free(be); }
 static void close_device(dd_backend *be)
 {
     dd_cuda *c = dd_cuda_of(be);
-    (void)dd_cuda_enter(c, NULL);
+    if (c->devices.opened >= 0) (void)cudaSetDevice(c->devices.opened);
     if (c->stream) (void)dd_cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize", NULL);
     dd_cuda_raw_close(c);
     dd_cuda_run_close(c);

@@ -23,7 +23,7 @@ dd_status dd_cuda_alloc(dd_backend *be, size_t bytes, void **out, dd_err *err)
         uint64_t available = 0;
         (void)cudaGetLastError();
         (void)dd_cuda_memory_free(be, &available, NULL);
-        return DD_FAIL(err, DD_ERR_NOMEM, "out of device memory: %.1f MB more are needed, %.1f MB are free",
+        return DD_FAIL(err, DD_ERR_NOMEM, "out of device memory: %.6g MB more are needed, %.6g MB are free",
                        (double)bytes / 1e6, (double)available / 1e6);
     }
     DD_TRY(dd_cuda_check(c, e, "cudaMalloc", err));
@@ -35,7 +35,7 @@ dd_status dd_cuda_alloc(dd_backend *be, size_t bytes, void **out, dd_err *err)
     return st;
 }
 
-/* Of a lost device too: its objects go with its context, ours have to go now. */
+/* On a lost device too, where nothing is left for cudaFree to do. */
 void dd_cuda_release(dd_backend *be, void *p)
 {
     dd_cuda *c = dd_cuda_of(be);

@@ -14,7 +14,7 @@ report() { # NAME STATUS [TEXT]
 
 # The first line names everything that was resolved, and nothing is missing or empty.
 line=$(make print-config PREFIX=/opt/x 2>/dev/null | head -n 1)
-want='^dydit: config=release cc="(gcc|clang) [0-9][0-9.]*" arch=[a-z0-9_]+ isa=portable(,[a-z0-9]+)* jansson=[0-9.]+ libpng=[0-9.]+ prefix=/opt/x$'
+want='^dydit: config=release cc="(gcc|clang) [0-9][0-9.]*" arch=[a-z0-9_]+ isa=portable(,[a-z0-9]+)* jansson=[0-9.]+ libpng=[0-9.]+ cuda=(none|[0-9.]+ archs=[0-9a-z,]+) prefix=/opt/x$'
 [[ $line =~ $want ]]
 report "make prints the resolved configuration first" $? "$line"
 
@@ -42,6 +42,29 @@ report "a bare machine is told about scripts/deps.sh" $? "$text"
 
 ! text=$(make CONFIG=fast 2>&1) && [[ $text == *'none of release, debug, asan, tsan, softisa'* ]]
 report "an unknown configuration is refused" $? "$text"
+
+line=$(make print-config CUDA=0 2>/dev/null)
+[[ $line == *' cuda=none prefix='* ]]
+report "CUDA=0 leaves CUDA out" $? "$line"
+! text=$(make CUDA=1 NVCC=no-such-nvcc CONFIG=debug build/debug/cuda-flags 2>&1) &&
+    [[ $text == *'CUDA=1: NVCC=no-such-nvcc is missing'*scripts/deps.sh\ --cuda* ]]
+report "CUDA=1 without nvcc says what helps" $? "$text"
+
+# CUDA is the plugin's alone, and that links it statically.
+if command -v readelf >/dev/null; then
+    text=$(readelf -d "$BUILD/dydit" "$BUILD"/libdydit*.so 2>/dev/null | grep -E 'NEEDED.*lib(cuda|cudart|cublas|cudnn|nv)')
+    [ -z "$text" ] && readelf -d "$BUILD/dydit" | grep -q NEEDED
+    report "nothing links a library of CUDA" $? "$text"
+else
+    echo "skip - nothing links a library of CUDA # no readelf"
+fi
+if [ -f "$BUILD/libdydit-cuda.so" ] && command -v nm >/dev/null; then
+    text=$(nm -D --defined-only "$BUILD/libdydit-cuda.so" | awk '{ print $NF }')
+    [ "$text" = dd_backend_open_v1 ]
+    report "the plugin exports one function" $? "$text"
+else
+    echo "skip - the plugin exports one function # no plugin or no nm"
+fi
 
 # Only the interface is exported.
 if [ -f "$BUILD/libdydit.so" ] && command -v nm >/dev/null; then
@@ -71,6 +94,10 @@ export PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_PATH=$root/usr/lib/pkgconfig
 text=$(${CC:-cc} -std=c99 -pedantic -Wall -Wextra -Werror -o "$TEST_TMP/user" "$TEST_TMP/user.c" \
     $(PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config --cflags --libs dydit) 2>&1)
 report "a C99 program builds against the installed library" $? "$text"
+if [ -f "$BUILD/libdydit-cuda.so" ]; then
+    cmp "$BUILD/libdydit-cuda.so" "$root/usr/lib/dydit/libdydit-cuda.so"
+    report "the plugin is installed" $?
+fi
 version=$(pkg-config --modversion dydit)
 unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_PATH
 [ -n "$version" ] && [ "$(LD_LIBRARY_PATH=$root/usr/lib "$TEST_TMP/user" 2>&1)" = "$version" ]

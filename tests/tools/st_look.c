@@ -4,6 +4,7 @@
  *     st_look meta FILE KEY                            a value of the metadata
  *     st_look raw FILE TENSOR FIRST COUNT              bytes of these rows of the first axis, on stdout; COUNT 0: all
  *     st_look compare FILE TENSOR FILE TENSOR LIMIT    exit status 1 if they differ by more, or are not finite
+ *     st_look differ FILE TENSOR FILE TENSOR           how many elements differ, and of how many
  *     st_look json FILE [KEY.KEY...]                   the value there (strings and numbers bare); FILE "-" is stdin */
 #include <math.h>
 
@@ -48,13 +49,32 @@ static double difference(const st_file *a, const json_t *x, const st_file *b, co
     return worst;
 }
 
+/* The number of elements of two tensors, which have to be of one shape. */
+static size_t common_size(const json_t *x, const json_t *y)
+{
+    if (!json_equal(json_object_get(x, "shape"), json_object_get(y, "shape"))) die("the tensors differ in shape");
+    return (offset(x, 1) - offset(x, 0)) / dtype_size(x);
+}
+
+static void differ(const st_file *a, const char *name_a, const st_file *b, const char *name_b)
+{
+    const json_t *x = tensor(a, name_a), *y = tensor(b, name_b);
+    const size_t n = common_size(x, y);
+    size_t differing = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double p = element(a->data + offset(x, 0) + i * dtype_size(x),
+                                 json_string_value(json_object_get(x, "dtype")));
+        const double q = element(b->data + offset(y, 0) + i * dtype_size(y),
+                                 json_string_value(json_object_get(y, "dtype")));
+        differing += !(p == q);
+    }
+    printf("%zu of %zu\n", differing, n);
+}
+
 static int compare(const st_file *a, const char *name_a, const st_file *b, const char *name_b, double limit)
 {
     const json_t *x = tensor(a, name_a), *y = tensor(b, name_b);
-    if (!json_equal(json_object_get(x, "shape"), json_object_get(y, "shape"))) {
-        die("%s and %s differ in shape", name_a, name_b);
-    }
-    const size_t n = (offset(x, 1) - offset(x, 0)) / dtype_size(x);
+    const size_t n = common_size(x, y);
     const double worst = difference(a, x, b, y, n);
     printf("largest difference %.3g of %zu\n", worst, n);
     return n > 0 && worst <= limit ? 0 : 1;
@@ -98,6 +118,11 @@ int main(int argc, char **argv)
     } else if (argc == 7 && strcmp(argv[1], "compare") == 0) {
         read_file(&b, argv[4]);
         rc = compare(&a, argv[3], &b, argv[5], strtod(argv[6], NULL));
+        json_decref(b.header);
+        free(b.data);
+    } else if (argc == 6 && strcmp(argv[1], "differ") == 0) {
+        read_file(&b, argv[4]);
+        differ(&a, argv[3], &b, argv[5]);
         json_decref(b.header);
         free(b.data);
     } else {
