@@ -20,6 +20,9 @@ struct dydit_ctx {
     dd_backend *be;  /* NULL after a failed dydit_open */
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
+    char why[DD_ERR_TEXT]; /* why "auto" took cpu; empty where it did not, or was not asked */
+    dd_log_level why_level;
+    bool why_unsaid; /* the first run says it */
     atomic_int cancel;
 };
 
@@ -81,10 +84,22 @@ dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_mode
 dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
                              int batch);
 
-/* api_plan.c: memory and work of a run; dense: the plan timed beside it, or NULL. */
-dd_status dd_api_estimate(const dydit_model *model, const dd_settings *set, const dydit_sample_options *o,
-                          const dd_plan *plan, const dd_plan *dense, const float *coefs, dydit_estimate *e,
-                          dd_err *err);
+/* A run that has not begun: what its memory and work depend on. */
+typedef struct dd_trial {
+    const dydit_model *model;
+    const dd_settings *set;
+    const dydit_sample_options *o;
+    const dd_plan *plan, *dense; /* dense: timed beside it, or NULL */
+    const float *coefs;
+} dd_trial;
+
+/* api_estimate.c: memory and work of a run. */
+dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err);
+/* ERR_NOMEM where the run needs more than options->max_mem, or more than the device has free. */
+dd_status dd_api_check_memory(const dd_trial *t, dd_err *err);
+/* After an allocation failed in spite of that check: adds the batch that would fit to the sentence in err, where what is
+ * free now tells. */
+void dd_api_say_what_fits(const dd_trial *t, dd_err *err);
 
 /* api_sample.c: samples as dydit_sample does, moving token routers on the way if calibration is not NULL. */
 dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options, dd_calibration *calibration,

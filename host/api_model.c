@@ -119,7 +119,10 @@ dydit_status dydit_labels_random(const dydit_model *model, uint64_t seed, int64_
 
 dd_status dd_api_weights(dydit_model *model, dd_err *err)
 {
+    dydit_ctx *ctx = model->ctx;
+    if (ctx->why_unsaid) dd_log_write(&ctx->log, ctx->why_level, "%s", ctx->why);
+    ctx->why_unsaid = false;
     if (model->weights) return DD_OK;
-    const dd_dtype operand = model->ctx->input == DD_FMT_F32 ? DD_F32 : DD_BF16;
-    return dd_weights_load(&model->weights, model->m, model->ctx->be, operand, err);
+    const dd_dtype operand = ctx->input == DD_FMT_F32 ? DD_F32 : DD_BF16;
+    return dd_weights_load(&model->weights, model->m, ctx->be, operand, err);
 }

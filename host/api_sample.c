@@ -77,19 +77,9 @@ static dd_status check_labels(const run *u, dd_err *err)
     return DD_OK;
 }
 
-static dd_status check_memory(run *u, dd_err *err)
+static dd_trial trial_of(const run *u)
 {
-    dydit_estimate e;
-    if (!u->o.max_mem) return DD_OK;
-    DD_TRY(dd_api_estimate(u->model, &u->r->set, &u->o, u->r->plan, u->dense, u->coefs, &e, err));
-    if (e.peak_bytes <= u->o.max_mem) return DD_OK;
-    if (e.max_batch < 1)
-        return DD_FAIL(err, DD_ERR_NOMEM,
-                       "%.3g GB are needed, more than the limit of %.3g GB, and no batch size would fit",
-                       (double)e.peak_bytes / 1e9, (double)u->o.max_mem / 1e9);
-    return DD_FAIL(err, DD_ERR_NOMEM,
-                   "batches of %d images need %.3g GB, more than the limit of %.3g GB; %d images would fit",
-                   e.batch_size, (double)e.peak_bytes / 1e9, (double)u->o.max_mem / 1e9, e.max_batch);
+    return (dd_trial){u->model, &u->r->set, &u->o, u->r->plan, u->dense, u->coefs};
 }
 
 static dd_status prepare(run *u, dd_err *err)
@@ -101,7 +91,8 @@ static dd_status prepare(run *u, dd_err *err)
     if (u->o.compare_dense) DD_TRY(dd_settings_dense(&u->dense, &r->set, u->model, r->plan, err));
     DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
     DD_TRY(read_inputs(u, err));
-    DD_TRY(check_memory(u, err));
+    const dd_trial trial = trial_of(u);
+    DD_TRY(dd_api_check_memory(&trial, err));
     r->n = u->o.n_images;
     r->labels = malloc((size_t)r->n * sizeof *r->labels);
     if (!r->labels) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the labels");
@@ -115,7 +106,12 @@ static dd_status execute(run *u, dd_err *err)
 {
     dydit_result *r = u->r;
     dydit_ctx *ctx = u->model->ctx;
-    DD_TRY(dd_api_weights(u->model, err));
+    const dd_trial trial = trial_of(u);
+    dd_status st = dd_api_weights(u->model, err);
+    if (st != DD_OK) {
+        dd_api_say_what_fits(&trial, err);
+        return st;
+    }
     r->weight_bytes = u->model->weights->bytes;
     r->has_dense = u->dense != NULL;
     r->has_profile = u->o.profile != 0;
@@ -140,7 +136,8 @@ static dd_status execute(run *u, dd_err *err)
                          .on_preview = on_preview,
                          .user = u};
     job.spec.want_x0 = job.preview_interval > 0;
-    const dd_status st = dd_sampler_run(&job, &r->out, err);
+    st = dd_sampler_run(&job, &r->out, err);
+    if (st != DD_OK) dd_api_say_what_fits(&trial, err);
     r->steps_done = r->plan->n_steps;
     return st;
 }

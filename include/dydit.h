@@ -73,12 +73,13 @@ DYDIT_API void dydit_free(void *text_or_array);               /* frees what func
 
 typedef struct dydit_options {
     size_t size;
-    const char *backend;                                  /* "auto" (default), "cpu", "ref" */
-    int threads;                                          /* 0 (default): the CPUs this process may use */
+    const char *backend; /* "auto" (default): cuda where it can be used, else cpu; "cuda", "cpu", "ref", "emu" */
+    int threads;         /* 0 (default): the CPUs this process may use */
     void (*log)(void *user, int level, const char *text); /* dydit_log_level; NULL (default): silent */
     void *log_user;
     const char *precision; /* "auto" (default): what is fastest here; "fp32"; "bf16": inputs of GEMMs and attention are
                               bfloat16, sums, statistics, routers and the residual stream stay float32 */
+    int device;            /* of backends with several; 0 (default) */
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -95,7 +96,7 @@ DYDIT_API const char *dydit_message(const dydit_ctx *ctx);
  * and signal handlers. The request is forgotten when the next run starts. */
 DYDIT_API void dydit_cancel(dydit_ctx *ctx);
 
-/* Version, backends, chosen instruction set, threads, libraries. format: TEXT or JSON. *text: own. */
+/* Version, backends, devices, chosen instruction set, threads, libraries. format: TEXT or JSON. *text: own. */
 DYDIT_API dydit_status dydit_info(dydit_ctx *ctx, dydit_format format, char **text);
 
 /* Would writing path succeed (folder there and writable, path not a folder)? Writes nothing. */
@@ -248,6 +249,9 @@ typedef struct dydit_estimate {
     double macs_dense, macs_executed; /* whole run; routed tokens counted as all (upper bound) */
     int batch_size;                   /* in force */
     int max_batch;                    /* largest batch within options->max_mem; 0 if none fits, -1 without max_mem */
+    uint64_t device_bytes; /* of peak_bytes, what is still to be allocated on the device; 0 where there is none */
+    uint64_t device_free;  /* what the device has free now */
+    int max_device_batch;  /* largest batch that fits there; 0 if none does, -1 without a device */
 } dydit_estimate;
 
 DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options,

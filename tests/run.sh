@@ -226,7 +226,7 @@ under_tsan() {
 # Where the CPU lacks instructions of bf16, their kernels run on statements that do the same.
 under_softisa() {
     local there p
-    there=$(build/release/dydit info | sed -n 's/^isas  *//p')
+    there=$(build/release/dydit info --backend cpu | sed -n 's/^isas  *//p')
     case $there in
     *avx512bf16*amx*) skip "softisa" "this CPU has what it emulates"; return ;;
     *avx512*) ;;

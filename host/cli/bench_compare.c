@@ -10,15 +10,17 @@
 /* What must be equal, as the reader of a refusal would call it. */
 static const struct {
     const char *path, *name;
-} recipe[] = {{"model.arch", "model"},
-              {"model.input_size", "size of the latents"},
-              {"protocol.sampler", "sampler"},
-              {"protocol.steps", "steps"},
-              {"protocol.cfg_scale", "guidance"},
-              {"protocol.precision", "precision"},
-              {"machine.cpu", "CPU"},
-              {"backend.name", "backend"},
-              {"backend.threads", "number of threads"}};
+    bool optional; /* equal also where neither has it */
+} recipe[] = {{"model.arch", "model", false},
+              {"model.input_size", "size of the latents", false},
+              {"protocol.sampler", "sampler", false},
+              {"protocol.steps", "steps", false},
+              {"protocol.cfg_scale", "guidance", false},
+              {"protocol.precision", "precision", false},
+              {"machine.cpu", "CPU", false},
+              {"backend.name", "backend", false},
+              {"backend.threads", "number of threads", false},
+              {"backend.device.name", "device", true}};
 
 static bool same_value(const json_t *a, const json_t *b)
 {
@@ -38,7 +40,7 @@ static int check_recipe(const json_t *before, const json_t *now, const char *pat
     for (size_t i = 0; i < sizeof recipe / sizeof recipe[0]; i++) {
         char a[160], b[160];
         const json_t *was = bench_get(before, recipe[i].path), *is = bench_get(now, recipe[i].path);
-        if (same_value(was, is)) continue;
+        if (same_value(was, is) || (recipe[i].optional && !was && !is)) continue;
         return cli_fail(CLI_INPUT, "--compare: no matching case in %s: its %s was %s, here it is %s", path,
                         recipe[i].name, shown(was, a, sizeof a), shown(is, b, sizeof b));
     }

@@ -48,6 +48,26 @@ static json_t *machine_doc(const bench_job *job, const json_t *info)
     return m;
 }
 
+/* The device in use, or NULL. */
+static json_t *device_doc(const json_t *info)
+{
+    static const char *const own[] = {"index", "name", "compute_capability", "memory_bytes"};
+    static const char *const shared[] = {"driver", "runtime", "built"};
+    char path[64], name[32];
+    const json_t *devices = json_object_get(info, "devices"), *d = NULL;
+    for (size_t i = 0; !d && i < json_array_size(devices); i++) {
+        if (json_is_true(json_object_get(json_array_get(devices, i), "in_use"))) d = json_array_get(devices, i);
+    }
+    if (!d) return NULL;
+    json_t *doc = json_object();
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) json_object_set(doc, own[i], json_object_get(d, own[i]));
+    for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++) {
+        snprintf(path, sizeof path, "plugins.%s.%s", bench_string(info, "backend", name, sizeof name), shared[i]);
+        json_object_set(doc, shared[i], (json_t *)(uintptr_t)bench_get(info, path));
+    }
+    return doc;
+}
+
 static json_t *backend_doc(const json_t *info)
 {
     char detail[128], isa[128];
@@ -57,6 +77,8 @@ static json_t *backend_doc(const json_t *info)
     json_object_set(b, "name", json_object_get(info, "backend"));
     put(b, "isa", isa); /* "avx512, 2 threads" begins with it */
     json_object_set(b, "threads", json_object_get(info, "threads"));
+    json_t *device = device_doc(info);
+    if (device) json_object_set_new(b, "device", device);
     return b;
 }
 

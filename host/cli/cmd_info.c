@@ -18,7 +18,7 @@ static const cli_option options[] = {
 
 static const cli_spec spec = {"info",
                               "[flags]",
-                              "Prints version, backends, instruction set, threads and libraries.",
+                              "Prints version, backends, devices, instruction set, threads and libraries.",
                               options,
                               (int)(sizeof options / sizeof options[0]),
                               NULL,

@@ -22,6 +22,7 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
     dydit_options_init(&o, sizeof o);
     o.backend = c->backend;
     o.threads = c->threads;
+    o.device = c->device;
     o.precision = c->precision;
     o.log = on_log;
     o.log_user = (void *)(uintptr_t)c;

@@ -11,7 +11,7 @@
 
 typedef struct dry {
     dydit_estimate e;
-    uint64_t limit; /* --max-mem, else what the machine has free now; 0: not known */
+    uint64_t limit; /* --max-mem, else what the machine has free now; 0: not known, or the device's is what counts */
     bool limit_given;
     uint64_t next_image; /* bytes of one more picture in a batch; 0: not known */
 } dry;
@@ -37,16 +37,21 @@ static int estimate(sample_job *job, const dydit_sample_options *o, dydit_estima
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
 }
 
+static bool on_device(const dry *d) { return d->e.max_device_batch >= 0; }
+
 static int measure(sample_job *job, dry *d)
 {
     dydit_sample_options o;
     dydit_estimate one, two;
     sample_options(job, &o);
     d->limit_given = job->a.max_mem > 0;
-    d->limit = d->limit_given ? job->a.max_mem : free_memory();
-    o.max_mem = d->limit;
-    int rc = estimate(job, &o, &d->e);
+    d->limit = job->a.max_mem;
     d->next_image = 0;
+    int rc = estimate(job, &o, &d->e);
+    if (rc == CLI_OK && !d->limit_given && !on_device(d)) {
+        o.max_mem = d->limit = free_memory();
+        rc = estimate(job, &o, &d->e);
+    }
     if (rc != CLI_OK || job->n_images < 2) return rc;
     o.batch_size = 1;
     rc = estimate(job, &o, &one);
@@ -66,6 +71,10 @@ static void print_json(const sample_job *job, const dry *d)
            e->weights_bytes, e->activation_bytes, e->cond_bytes);
     printf("  \"table_bytes\": %" PRIu64 ",\n  \"latent_bytes\": %" PRIu64 ",\n  \"scratch_bytes\": %" PRIu64 ",\n",
            e->table_bytes, e->latent_bytes, e->scratch_bytes);
+    if (on_device(d)) {
+        printf("  \"device_bytes\": %" PRIu64 ",\n  \"device_free_bytes\": %" PRIu64 ",\n  \"max_device_batch\": %d,\n",
+               e->device_bytes, e->device_free, e->max_device_batch);
+    }
     printf("  \"peak_bytes\": %" PRIu64 ",\n  \"file_bytes\": %" PRIu64 ",\n", e->peak_bytes, e->file_bytes);
     printf("  \"macs_dense\": %.17g,\n  \"macs_executed_at_most\": %.17g\n}\n", e->macs_dense, e->macs_executed);
 }
@@ -90,6 +99,7 @@ static void print_text(const sample_job *job, const dry *d)
     line("latents", e->latent_bytes, "");
     line("scratch", e->scratch_bytes, "");
     line("together", e->peak_bytes, "");
+    if (on_device(d)) line("on device", e->device_bytes, "(of these)");
     line("mapped file", e->file_bytes, "(not counted)");
     cli_outf("multiply-adds: at most %s, the complete model %s\n", cli_count_text(e->macs_executed, a, sizeof a),
              cli_count_text(e->macs_dense, b, sizeof b));
@@ -99,6 +109,10 @@ static void print_text(const sample_job *job, const dry *d)
     if (d->limit > 0) {
         cli_outf("largest batch within the %s %s: %d\n", cli_bytes_text(d->limit, a, sizeof a),
                  d->limit_given ? "of --max-mem" : "free now", e->max_batch);
+    }
+    if (on_device(d)) {
+        cli_outf("largest batch within the %s free on the device: %d\n", cli_bytes_text(e->device_free, a, sizeof a),
+                 e->max_device_batch);
     }
 }
 

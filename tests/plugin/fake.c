@@ -7,6 +7,7 @@
  *   nothing        succeeds without a backend
  *   emu            is named so
  *   free=BYTES     memory that is free when the backend opens (64 GiB if not given); allocations are taken off
+ *   claimed=BYTES  what is said to be free when that is asked for the first time
  *   largest=BYTES  the largest block that there is, whatever is free */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 typedef struct fake {
     dd_backend real; /* functions of the backend cpu */
     dd_device_list list;
-    uint64_t free, largest;
+    uint64_t free, largest, claimed; /* claimed: 0 once it was said */
 } fake;
 
 /* What follows WORD in DYDIT_FAKE, or NULL. */
@@ -68,7 +69,9 @@ static void fake_release(dd_backend *be, void *p)
 static dd_status fake_memory_free(dd_backend *be, uint64_t *bytes, dd_err *err)
 {
     (void)err;
-    *bytes = ((fake *)be->impl)->free;
+    fake *f = be->impl;
+    *bytes = f->claimed ? f->claimed : f->free;
+    f->claimed = 0;
     return DD_OK;
 }
 
@@ -123,6 +126,7 @@ dd_status dd_backend_open_v1(const dd_host_api *host, dd_backend **out)
     fake *f = calloc(1, sizeof *f);
     if (!f) return DD_ERR_NOMEM;
     f->free = wanted_number("free=", (uint64_t)64 << 30);
+    f->claimed = wanted_number("claimed=", 0);
     f->largest = wanted_number("largest=", UINT64_MAX);
     fill_list(f, host->device);
     dd_status st = DD_OK;

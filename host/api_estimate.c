@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * Public API: memory and work of a run before it begins, and whether there is that much memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/exec/session.h"
+#include "host/plan/cost.h"
+
+/* Adds what a session of this spec allocates on the backend. */
+static dd_status add_session(dydit_estimate *e, const dd_run_spec *spec, dd_backend *be, dd_err *err)
+{
+    dd_footprint f;
+    DD_TRY(dd_footprint_compute(&f, spec, be, err));
+    e->activation_bytes += f.activations;
+    e->cond_bytes += f.cond;
+    e->table_bytes += f.tables;
+    e->latent_bytes += f.latents;
+    e->scratch_bytes = f.scratch; /* sessions share it */
+    return DD_OK;
+}
+
+/* What a run would allocate with batches of `batch` images. */
+static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err *err)
+{
+    const dd_model *m = t->model->m;
+    dd_backend *be = t->model->ctx->be;
+    dd_run_spec spec = dd_settings_spec(t->set, m, t->plan, t->coefs, batch);
+    spec.want_x0 = t->o->preview && t->o->preview_interval > 0;
+    e->activation_bytes = e->cond_bytes = e->table_bytes = e->latent_bytes = 0;
+    DD_TRY(add_session(e, &spec, be, err));
+    if (t->dense) {
+        spec.plan = t->dense;
+        spec.want_hits = spec.want_x0 = 0;
+        DD_TRY(add_session(e, &spec, be, err));
+    }
+    e->weights_bytes = dd_weights_bytes(m, be, t->set->input == DD_FMT_F32 ? DD_F32 : DD_BF16);
+    const uint64_t on_backend = e->weights_bytes + e->activation_bytes + e->cond_bytes + e->table_bytes +
+                                e->latent_bytes + e->scratch_bytes;
+    if (be->memory_free) e->device_bytes = on_backend - (t->model->weights ? t->model->weights->bytes : 0);
+    const uint64_t latent = (uint64_t)m->cfg.latent_count * sizeof(float),
+                   n = (uint64_t)(t->o->n_images ? t->o->n_images : batch);
+    uint64_t on_host = n * latent + 2 * (uint64_t)batch * latent; /* results; start and step noise */
+    if (t->o->keep_trajectory)
+        on_host += (uint64_t)t->plan->n_steps * n * (latent + 2 * (uint64_t)m->n_routers * (uint64_t)m->cfg.tokens);
+    e->latent_bytes += on_host;
+    e->peak_bytes = on_backend + on_host;
+    return DD_OK;
+}
+
+/* What a limit holds for: all memory of a run, or what it still has to allocate on the device. */
+typedef enum place { EVERYWHERE, ON_DEVICE } place;
+
+static uint64_t needed(const dydit_estimate *e, place where)
+{
+    return where == ON_DEVICE ? e->device_bytes : e->peak_bytes;
+}
+
+/* Largest batch whose need fits, by bisection: the need grows with the batch. */
+static dd_status largest_batch(const dd_trial *t, place where, uint64_t limit, int *out, dd_err *err)
+{
+    int lo = 0, hi = 1;
+    dydit_estimate e = {0};
+    for (;;) {
+        DD_TRY(measure(t, hi, &e, err));
+        if (needed(&e, where) > limit || hi >= 65536) break;
+        lo = hi;
+        hi *= 2;
+    }
+    if (needed(&e, where) <= limit) lo = hi;
+    while (hi - lo > 1) {
+        const int mid = lo + (hi - lo) / 2;
+        DD_TRY(measure(t, mid, &e, err));
+        if (needed(&e, where) <= limit) lo = mid;
+        else hi = mid;
+    }
+    *out = lo;
+    return DD_OK;
+}
+
+static void add_macs(const dd_trial *t, dydit_estimate *e)
+{
+    const dd_model *m = t->model->m;
+    const int64_t images = t->o->n_images ? t->o->n_images : t->set->batch_size, batch = t->set->batch_size;
+    for (int s = 0; s < t->plan->n_steps; s++) {
+        const int guided = t->plan->rows[s].guided;
+        const dd_cost c = dd_cost_step(t->plan, m, s, images * (guided ? 2 : 1), NULL);
+        const int64_t batches = (images + batch - 1) / batch;
+        const int64_t labels = (images < batches * m->cfg.num_classes ? images : batches * m->cfg.num_classes) +
+                               batches * guided;
+        const double cond = (double)dd_cost_cond(m, labels);
+        e->macs_dense += (double)c.dense + cond;
+        e->macs_executed += (double)c.executed + cond;
+    }
+}
+
+dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err)
+{
+    dd_backend *be = t->model->ctx->be;
+    *e = (dydit_estimate){.size = sizeof *e, .batch_size = t->set->batch_size, .max_batch = -1, .max_device_batch = -1};
+    DD_TRY(measure(t, t->set->batch_size, e, err));
+    e->file_bytes = dd_st_bytes(t->model->m->file);
+    add_macs(t, e);
+    if (t->o->max_mem) DD_TRY(largest_batch(t, EVERYWHERE, t->o->max_mem, &e->max_batch, err));
+    if (!be->memory_free) return DD_OK;
+    DD_TRY(be->memory_free(be, &e->device_free, err));
+    return largest_batch(t, ON_DEVICE, e->device_free, &e->max_device_batch, err);
+}
+
+/* ---- is there enough? ----------------------------------------------------------------------------------------- */
+
+#define FIT_TEXT 48
+
+static const char *fit_text(char text[FIT_TEXT], int batch)
+{
+    if (batch < 1) snprintf(text, FIT_TEXT, "no batch size would fit");
+    else snprintf(text, FIT_TEXT, "%d image%s would fit", batch, batch == 1 ? "" : "s");
+    return text;
+}
+
+static double gb(uint64_t bytes) { return (double)bytes / 1e9; }
+
+dd_status dd_api_check_memory(const dd_trial *t, dd_err *err)
+{
+    dd_backend *be = t->model->ctx->be;
+    const uint64_t limit = t->o->max_mem;
+    const int batch = t->set->batch_size;
+    char fits[FIT_TEXT];
+    uint64_t free_bytes;
+    dydit_estimate e = {0};
+    int fit;
+    if (!limit && !be->memory_free) return DD_OK;
+    DD_TRY(measure(t, batch, &e, err));
+    if (limit && e.peak_bytes > limit) {
+        DD_TRY(largest_batch(t, EVERYWHERE, limit, &fit, err));
+        return DD_FAIL(err, DD_ERR_NOMEM, "batches of %d images need %.3g GB, more than the limit of %.3g GB; %s",
+                       batch, gb(e.peak_bytes), gb(limit), fit_text(fits, fit));
+    }
+    if (!be->memory_free) return DD_OK;
+    DD_TRY(be->memory_free(be, &free_bytes, err));
+    if (e.device_bytes <= free_bytes) return DD_OK;
+    DD_TRY(largest_batch(t, ON_DEVICE, free_bytes, &fit, err));
+    return DD_FAIL(err, DD_ERR_NOMEM,
+                   "batches of %d images need %.3g GB on the device, %.3g GB are free: %.3g GB are missing; %s", batch,
+                   gb(e.device_bytes), gb(free_bytes), gb(e.device_bytes - free_bytes), fit_text(fits, fit));
+}
+
+void dd_api_say_what_fits(const dd_trial *t, dd_err *err)
+{
+    dd_backend *be = t->model->ctx->be;
+    const dd_err first = *err;
+    char fits[FIT_TEXT];
+    uint64_t free_bytes;
+    int fit;
+    if (first.status != DD_ERR_NOMEM || !be->memory_free) return;
+    if (be->memory_free(be, &free_bytes, NULL) != DD_OK) return;
+    if (largest_batch(t, ON_DEVICE, free_bytes, &fit, NULL) != DD_OK || fit >= t->set->batch_size) return;
+    dd_err_clear(err);
+    dd_err_set(err, first.status, first.file, first.line, "%.*s; %s", DD_ERR_TEXT - FIT_TEXT - 4, first.text,
+               fit_text(fits, fit));
+}
+
+/* ---- dry run -------------------------------------------------------------------------------------------------- */
+
+dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options, dydit_estimate *estimate)
+{
+    dydit_sample_options o;
+    dydit_estimate full;
+    dd_settings set;
+    dd_plan *plan = NULL, *dense = NULL;
+    float *coefs = NULL;
+    if (!model || !estimate) return DYDIT_ERR_ARG;
+    dd_err *err = &model->ctx->err;
+    dd_api_begin(model->ctx);
+    dydit_sample_options_init(&o, sizeof o);
+    dd_status st = dd_api_options(&o, sizeof o, options, "dydit_sample_options", err);
+    if (st == DD_OK) st = dd_api_options(&full, sizeof full, estimate, "dydit_estimate", err);
+    if (st == DD_OK) st = dd_settings_resolve(&set, model, &o, err);
+    if (st == DD_OK) st = dd_settings_plan(&plan, &set, model, o.plan ? o.plan->plan : NULL, err);
+    if (st == DD_OK && o.compare_dense) st = dd_settings_dense(&dense, &set, model, plan, err);
+    if (st == DD_OK) st = dd_settings_coefs(&coefs, &set, model->m, err);
+    const dd_trial t = {model, &set, &o, plan, dense, coefs};
+    if (st == DD_OK) st = dd_api_estimate(&t, &full, err);
+    if (st == DD_OK) {
+        full.size = estimate->size;
+        memcpy(estimate, &full, estimate->size);
+    }
+    free(coefs);
+    dd_plan_free(&plan);
+    dd_plan_free(&dense);
+    return (dydit_status)st;
+}
