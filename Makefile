@@ -137,7 +137,7 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 
 .PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug softisa check test test-run demo \
 	demo-run fuzz layers emu emu-tests \
-	format format-check install uninstall clean help print-config FORCE
+	format format-check install uninstall clean help print-config print-nvcc FORCE
 
 all: lib cli
 # The shared library takes no part in sanitizer builds: they test the archive.
@@ -254,8 +254,14 @@ $(B)/gen/cli/commit.h: FORCE
 # ---- emulator: CUDA kernels on the CPU, for tests (tests/emu/README.md) ----------------------------------------------
 
 # CUDA's headers are needed, nothing of a driver. Without nvcc `make emu` says so and does nothing.
-NVCC ?= nvcc
-NVCC_FOUND := $(shell command -v $(NVCC) 2>/dev/null)
+# CUDA=0 leaves CUDA out, 1 has scripts/deps.sh fail where it cannot be had. NVCC: which one; or the first of those that
+# scripts/nvcc.sh knows.
+CUDA ?= auto
+ifeq ($(filter $(CUDA),auto 0 1),)
+$(error CUDA=$(CUDA) is none of auto, 0, 1)
+endif
+NVCC_FOUND := $(shell CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>/dev/null)
+override NVCC := $(or $(NVCC_FOUND),$(NVCC))
 CUDA_INC := $(if $(NVCC_FOUND),$(abspath $(dir $(realpath $(NVCC_FOUND)))../include))
 EC := build/emu
 # The runtime is not instrumented. Only its fibers differ: they tell the sanitizer about themselves.
@@ -269,7 +275,7 @@ EMU_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -pthread -ffp-contract=off -Wall -Wextr
 	-isystem $(CUDA_INC) -MMD -MP -c -o $@ $<
 
 emu: $(if $(NVCC_FOUND),$(EMU_A))
-	$(if $(NVCC_FOUND),,@echo 'dydit: emu: skipped, $(NVCC) (CUDA 13) is missing')
+	$(if $(NVCC_FOUND),,@echo "dydit: emu: skipped, $$(CUDA='$(CUDA)' NVCC='$(NVCC)' scripts/nvcc.sh 2>&1)")
 emu-tests: $(if $(NVCC_FOUND),$(EMU_TESTS),emu)
 
 $(EC)/rt/%.o: tests/emu/rt/%.cpp
@@ -337,7 +343,7 @@ fuzz:
 	+@MAKE='$(MAKE)' tests/run.sh fuzz
 # Dependencies first, then make anew: what this run has read may describe a machine without a compiler.
 test:
-	@scripts/deps.sh
+	@scripts/deps.sh --cuda=$(CUDA)
 	+@$(MAKE) test-run
 test-run:
 	+@MAKE='$(MAKE)' tests/run.sh test
@@ -383,6 +389,8 @@ clean:
 
 print-config:
 	@:
+print-nvcc:
+	@echo '$(NVCC_FOUND)'
 
 help:
 	@printf '%s\n' \
@@ -401,6 +409,7 @@ help:
 	'format          rewrites sources with clang-format; format-check only looks' \
 	'install         PREFIX=$(PREFIX) DESTDIR=; uninstall takes it away' \
 	'clean           removes build/' \
-	'print-config    prints the line that every run begins with' \
+	'print-config    prints the line that every run begins with; print-nvcc: the nvcc in use' \
 	'' \
-	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR'
+	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR' \
+	'           CUDA=auto|0|1 (1: must be there) NVCC CXX PYTHON'

@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Checks by compiling that everything needed to build (and, without --no-test, to test) is there. What is missing is
-# installed if this is Debian or Ubuntu and we are root; otherwise the command to run is printed and the exit status is 1.
+# Checks by compiling that everything needed to build and to test is there. What is missing is installed if this is Debian
+# or Ubuntu and we are root; otherwise the command to run is printed and the exit status is 1.
+#
+#   scripts/deps.sh [--no-test] [--cuda[=auto|0|1]]
+#
+#   --no-test   without what only tests need
+#   --cuda      CUDA's compiler too (scripts/cuda_fetch.sh), and what its emulator needs; --cuda=auto: where that cannot be had
+#               says so in one line and succeeds; --cuda=0: no CUDA
 set -u
 cd "$(dirname "$0")/.." || exit
 
-test_too=1
-case "${1-}" in
-'') ;;
---no-test) test_too=0 ;;
-*) echo "usage: scripts/deps.sh [--no-test]" >&2; exit 2 ;;
-esac
+test_too=1 cuda=0
+for arg in "$@"; do
+    case $arg in
+    --no-test) test_too=0 ;;
+    --cuda | --cuda=1) cuda=1 ;;
+    --cuda=auto | --cuda=0) cuda=${arg#*=} ;;
+    *) echo "usage: scripts/deps.sh [--no-test] [--cuda[=auto|0|1]]" >&2; exit 2 ;;
+    esac
+done
 
 cc=${CC:-cc}
+cxx=${CXX:-g++}
+python=${PYTHON:-python3}
 pkg_config=${PKG_CONFIG:-pkg-config}
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -35,7 +46,7 @@ library() {
     probe "$flags" "$code"
 }
 
-# Prints the Debian packages that are missing.
+# Debian packages that are missing, to build and to test.
 missing() {
     local cmocka_headers='stdarg.h stddef.h setjmp.h stdint.h cmocka.h'
     have make || echo make
@@ -52,31 +63,13 @@ missing() {
     [ "$test_too" = 0 ] || library cmocka "$cmocka_headers" || echo libcmocka-dev
 }
 
-list=$(missing | tr '\n' ' ')
-list=${list% }
-if [ -z "$list" ]; then
-    echo "deps: everything is there"
-    exit 0
-fi
-
-# Without a compiler or pkg-config no library can be probed, so all are listed; the package manager knows better.
-echo "deps: missing: $list"
-sudo=''
-[ "$(id -u)" = 0 ] || sudo='sudo '
-if ! have apt-get; then
-    if have dnf; then
-        echo "deps: run: ${sudo}dnf install gcc make pkgconf-pkg-config jansson-devel libpng-devel zlib-devel libcmocka-devel" >&2
-    elif have pacman; then
-        echo "deps: run: ${sudo}pacman -S --needed gcc make pkgconf jansson libpng zlib cmocka" >&2
-    else
-        echo "deps: install a C11 compiler, make, pkg-config, jansson, libpng, zlib and, for the tests, cmocka" >&2
-    fi
-    exit 1
-fi
-if [ -n "$sudo" ]; then
-    echo "deps: run: sudo apt-get update && sudo apt-get install -y --no-install-recommends $list" >&2
-    exit 1
-fi
+# The same for CUDA: its compiler needs that of C++, the emulator Python as well, and what is fetched is fetched by pip.
+missing_for_cuda() {
+    echo 'int main() { return 0; }' >"$tmp/probe.cpp"
+    "$cxx" -o "$tmp/probe" "$tmp/probe.cpp" >/dev/null 2>&1 || echo g++
+    have "$python" || echo python3
+    CUDA='' scripts/nvcc.sh >/dev/null 2>&1 || "$python" -m pip --version >/dev/null 2>&1 || echo python3-pip
+}
 
 quiet() {
     DEBIAN_FRONTEND=noninteractive "$@" >"$tmp/log" 2>&1 && return 0
@@ -85,16 +78,50 @@ quiet() {
     return 1
 }
 
-# A stale or unreachable mirror list need not be fatal: the packages may be at hand all the same.
-quiet apt-get update || echo "deps: trying with the package lists that are there" >&2
-# shellcheck disable=SC2086 # a list of packages
-quiet apt-get install -y --no-install-recommends $list || exit 1
-hash -r
+# how_to LIST: the command that gets the packages, for people
+how_to() {
+    local sudo=''
+    [ "$(id -u)" = 0 ] || sudo='sudo '
+    if have apt-get; then
+        echo "deps: run: ${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $1"
+    elif have dnf; then
+        set -- gcc make pkgconf-pkg-config jansson-devel libpng-devel zlib-devel libcmocka-devel
+        [ "$cuda" = 0 ] || set -- "$@" gcc-c++ python3 python3-pip
+        echo "deps: run: ${sudo}dnf install $*"
+    elif have pacman; then
+        set -- gcc make pkgconf jansson libpng zlib cmocka
+        [ "$cuda" = 0 ] || set -- "$@" python python-pip
+        echo "deps: run: ${sudo}pacman -S --needed $*"
+    else
+        echo "deps: install a C11 compiler, make, pkg-config, jansson, libpng, zlib; for tests cmocka; for CUDA g++, Python 3, pip"
+    fi
+}
 
-list=$(missing | tr '\n' ' ')
-list=${list% }
-if [ -n "$list" ]; then
-    echo "deps: still missing after installation: $list (compiler: $cc)" >&2
-    exit 1
-fi
-echo "deps: installed what was missing"
+# ensure LISTER: installs what it lists. Without a compiler or pkg-config no library can be probed, so all are listed; the
+# package manager knows better.
+ensure() {
+    local list
+    list=$("$1" | paste -sd ' ')
+    [ -n "$list" ] || return 0
+    echo "deps: missing: $list"
+    if ! have apt-get || [ "$(id -u)" != 0 ]; then
+        how_to "$list" >&2
+        return 1
+    fi
+    # A stale or unreachable mirror list need not be fatal: the packages may be at hand all the same.
+    quiet apt-get update || echo "deps: trying with the package lists that are there" >&2
+    # shellcheck disable=SC2086 # a list of packages
+    quiet apt-get install -y --no-install-recommends $list || return 1
+    hash -r
+    list=$("$1" | paste -sd ' ')
+    [ -z "$list" ] || { echo "deps: still missing after installation: $list (compiler: $cc)" >&2; return 1; }
+}
+
+cuda() { ensure missing_for_cuda && scripts/cuda_fetch.sh; }
+
+ensure missing || exit 1
+echo "deps: everything is there"
+case $cuda in
+1) cuda ;;
+auto) cuda 2>"$tmp/why" || echo "deps: tests of CUDA will be skipped: $(sed -n '$s/^deps: //; $p' "$tmp/why")" ;;
+esac

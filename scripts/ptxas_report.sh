@@ -7,9 +7,7 @@
 # ARCHS: the numbers of architectures, between spaces. Shared memory that a launcher asks for is not in it.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-nvcc=${NVCC:-nvcc}
-command -v "$nvcc" >/dev/null 2>&1 || { echo "ptxas: skipped, $nvcc is missing"; exit 77; }
-"$nvcc" --version | grep -q 'release 1[3-9]' || { echo "ptxas: skipped, $nvcc is older than CUDA 13"; exit 77; }
+nvcc=$(scripts/nvcc.sh 2>&1) || { echo "ptxas: skipped, $nvcc"; exit 77; }
 archs=${ARCHS:-80 86 89 90 100 120}
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -18,7 +16,7 @@ trap 'rm -rf "$tmp"' EXIT
 # The front end runs once for a file, the assembler once for an architecture, on as many CPUs as there are.
 for f in "$@"; do printf '%s\0' "$f"; done | xargs -0 -P "$(nproc 2>/dev/null || echo 2)" -I{} sh -c \
     'f=$1; n=$(basename "$f" .cu); "$0" -std=c++17 -fmad=false -I. -arch=compute_80 -ptx -o "$2/$n.ptx" "$f" || exit 1
-     for a in $3; do ptxas -v -arch=sm_$a -o /dev/null "$2/$n.ptx" 2>"$2/$n.$a" || { cat "$2/$n.$a"; exit 1; }; done' \
+     for a in $3; do "${0%/*}/ptxas" -v -arch=sm_$a -o /dev/null "$2/$n.ptx" 2>"$2/$n.$a" || { cat "$2/$n.$a"; exit 1; }; done' \
     "$nvcc" {} "$tmp" "$archs" || { echo "ptxas: a file was refused"; exit 1; }
 
 bad=0 n=0

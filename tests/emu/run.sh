@@ -19,10 +19,10 @@ not_ok() { # NAME [FILE with what happened]
 }
 skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
 
-for tool in "${NVCC:-nvcc}" "${PYTHON:-python3}" "${CXX:-g++}"; do
+scripts/nvcc.sh >/dev/null 2>"$tmp/why" || { skip "emulator" "$(cat "$tmp/why")"; exit 0; }
+for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
     command -v "$tool" >/dev/null 2>&1 || { skip "emulator" "$tool is missing"; exit 0; }
 done
-"${NVCC:-nvcc}" --version 2>/dev/null | grep -q 'release 1[3-9]' || { skip "emulator" "nvcc is older than CUDA 13"; exit 0; }
 
 build() { # CONFIG PROGRAMS...
     local programs=("${@:2}")
