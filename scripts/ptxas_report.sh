@@ -4,11 +4,13 @@
 #
 #   scripts/ptxas_report.sh [FILE.cu...]     exit 1 on a spill, or where a file does not assemble; 77 without nvcc
 #
-# ARCHS: the numbers of architectures, between spaces. Shared memory that a launcher asks for is not in it.
+# ARCHS: those of scripts/cuda_archs.sh; all of them by default. Shared memory that a launcher asks for is
+# not in it.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 nvcc=$(scripts/nvcc.sh 2>&1) || { echo "ptxas: skipped, $nvcc"; exit 77; }
-archs=${ARCHS:-80 86 89 90 100 120}
+archs=$(scripts/cuda_archs.sh "${ARCHS:-all}") || exit
+archs=$(tr ' ' '\n' <<<"${archs//ptx/}" | sort -nu | paste -sd ' ')
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 [ $# -gt 0 ] || set -- $(grep -l __global__ kernels/cuda/*.cu)
