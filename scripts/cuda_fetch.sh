@@ -18,7 +18,7 @@ first_line() { grep -m 1 -E -e "$2" "$1" || tail -n 1 "$1"; }
 
 # builds NVCC: headers, front end, assembler, device library and the runtime's archive, in one program
 builds() {
-    printf '%s\n' '#include <cuda_runtime.h>' '#include <cuda_bf16.h>' \
+    printf '%s\n' '#include <cuda_runtime.h>' '#include <cuda_bf16.h>' '#include <cuda_profiler_api.h>' \
         '__global__ void k(__nv_bfloat16 *x) { *x = __float2bfloat16(expf(__bfloat162float(*x))); }' \
         'int main() { k<<<1, 1>>>(nullptr); return cudaGetLastError() == cudaSuccess; }' >"$tmp/probe.cu"
     "$1" -arch=sm_80 -o "$tmp/probe" "$tmp/probe.cu" >"$tmp/log" 2>&1 ||
