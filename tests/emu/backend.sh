@@ -172,7 +172,7 @@ injected() {
     done
     status=0
     EMU_MEMORY=10 draw --backend emu -l A --steps 2 -o x.png >"$tmp/out" 2>&1 || status=$?
-    [ $status = 4 ] && [ "$(wc -l <"$tmp/out")" = 1 ] && grep -Eq 'out of device memory: [0-9.]+ MB more are needed, [0-9.]+ MB are free' "$tmp/out"
+    [ $status = 4 ] && [ "$(wc -l <"$tmp/out")" = 1 ] && grep -Eq 'on the device, [0-9.]+ GB are free: [0-9.]+ GB are missing' "$tmp/out"
     verdict $? "too little memory is said so" "$tmp/out"
 }
 
