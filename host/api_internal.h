@@ -39,12 +39,15 @@ struct dydit_plan {
 
 /* Settings of a run, resolved and copied. */
 typedef struct dd_settings {
-    char sampler[8], steps[32], rng[16], precision[8];
+    char sampler[8], steps[32], precision[8];
+    char rng[192]; /* "torch-cuda as on A100 (108 x 2048)" */
+    dd_card card;  /* that torch-cuda imitates, its name is in rng; sms 0: torch-cpu */
     dd_format input;
     dd_solver solver;
     double eta, cfg_scale;
     int cfg_channels, cfg_lo, cfg_hi;
     int guided; /* cfg_scale above 1 */
+    int noisy;  /* the solver adds noise */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char backend[80];
@@ -77,6 +80,10 @@ dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char
 dd_status dd_settings_resolve(dd_settings *out, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
 dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_model *model, const dd_plan *given,
                            dd_err *err);
+/* api_rng.c: whose random numbers, as on which card. After everything else of the settings is there. */
+dd_status dd_settings_rng(dd_settings *set, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
+/* Which of the stream's numbers belong to which image. */
+dd_noise_spec dd_settings_noise(const dd_settings *set, const dd_model *m, int batch);
 /* The complete model on the timesteps and with the guidance of `plan`, to be timed beside it. */
 dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit_model *model, const dd_plan *plan,
                             dd_err *err);

@@ -100,8 +100,6 @@ static dd_status prepare(run *u, dd_err *err)
     return DD_OK;
 }
 
-static bool uses_noise(const dd_settings *s) { return s->solver == DD_SOLVER_DDPM || s->eta != 0; }
-
 static dd_status execute(run *u, dd_err *err)
 {
     dydit_result *r = u->r;
@@ -122,7 +120,6 @@ static dd_status execute(run *u, dd_err *err)
                          .n_images = r->n,
                          .labels = r->labels,
                          .noise_rows = r->set.guided ? 2 : 1,
-                         .noise_used = uses_noise(&r->set),
                          .seed = r->set.seed,
                          .batch_mode = r->set.batch_mode,
                          .latents_in = u->latents_in,
@@ -136,6 +133,9 @@ static dd_status execute(run *u, dd_err *err)
                          .on_preview = on_preview,
                          .user = u};
     job.spec.want_x0 = job.preview_interval > 0;
+    job.spec.draw_latents = job.spec.draw_latents && !u->latents_in;
+    job.spec.draw_noise = job.spec.draw_noise && !u->noise_in;
+    job.noise_used = r->set.noisy && !job.spec.draw_noise;
     st = dd_sampler_run(&job, &r->out, err);
     if (st != DD_OK) dd_api_say_what_fits(&trial, err);
     r->steps_done = r->plan->n_steps;

@@ -39,6 +39,7 @@ static dd_status resolve_sampler(dd_settings *s, const dydit_sample_options *o, 
     if (o->eta != 0 && s->solver != DD_SOLVER_DDIM)
         return DD_FAIL(err, DD_ERR_ARG, "eta %g has no meaning for the sampler ddpm", o->eta);
     s->eta = o->eta;
+    s->noisy = s->solver == DD_SOLVER_DDPM || s->eta != 0;
     return DD_OK;
 }
 
@@ -64,8 +65,6 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     memset(s, 0, sizeof *s);
     DD_TRY(resolve_sampler(s, o, err));
     DD_TRY(resolve_guidance(s, o, &model->m->cfg, err));
-    if (o->rng && strcmp(o->rng, "torch-cpu") != 0)
-        return DD_FAIL(err, DD_ERR_ARG, "random stream '%s' is not known: torch-cpu", o->rng);
     if (o->seed_mode != DYDIT_SEED_PER_IMAGE && o->seed_mode != DYDIT_SEED_BATCH)
         return DD_FAIL(err, DD_ERR_ARG, "seed mode %d is not known", (int)o->seed_mode);
     if (o->batch_size < 0 || o->batch_size > 65536)
@@ -80,11 +79,10 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     s->batch_size = o->batch_size ? o->batch_size : DEFAULT_BATCH;
     if (o->n_images > 0 && o->n_images < s->batch_size) s->batch_size = (int)o->n_images;
     s->dense = o->dense != 0;
-    snprintf(s->rng, sizeof s->rng, "torch-cpu");
     s->input = model->ctx->input;
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
     snprintf(s->backend, sizeof s->backend, "%s (%s)", model->ctx->be->name, model->ctx->be->detail);
-    return DD_OK;
+    return dd_settings_rng(s, model, o, err);
 }
 
 /* A given plan must visit the timesteps of the sampler, since the solver's coefficients are made for these. */
@@ -159,13 +157,18 @@ dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_mode
 dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
                              int batch)
 {
-    return (dd_run_spec){.model = m,
-                         .input = set->input,
-                         .plan = plan,
-                         .max_images = batch,
-                         .cfg_scale = (float)set->cfg_scale,
-                         .cfg_channels = set->cfg_channels,
-                         .coefs = coefs,
-                         .solver = set->solver,
-                         .want_hits = m->n_routers > 0};
+    dd_run_spec spec = {.model = m,
+                        .input = set->input,
+                        .plan = plan,
+                        .max_images = batch,
+                        .cfg_scale = (float)set->cfg_scale,
+                        .cfg_channels = set->cfg_channels,
+                        .coefs = coefs,
+                        .solver = set->solver,
+                        .want_hits = m->n_routers > 0};
+    if (set->card.sms == 0) return spec;
+    spec.draws = (dd_draws){.images = dd_settings_noise(set, m, batch), .steps = plan->n_steps, .card = set->card};
+    spec.draw_latents = true;
+    spec.draw_noise = set->noisy;
+    return spec;
 }

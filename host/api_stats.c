@@ -153,6 +153,7 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
                 (long long)s->images, s->images == 1 ? "" : "s", s->seconds, s->images_per_s, r->model->m->cfg.arch,
                 r->set.sampler, r->set.steps, r->set.guided ? r->set.cfg_scale : 1.0, r->set.seed);
     dd_str_addf(&out, "backend   %s, %s\n", r->set.backend, r->set.precision);
+    dd_str_addf(&out, "noise     %s\n", r->set.rng);
     dd_str_addf(&out, "MACs      %.4g G executed, %.4g G dense-equivalent: ratio %.2f\n", s->macs_executed / 1e9,
                 s->macs_dense / 1e9, s->mac_ratio);
     dd_str_addf(&out, "active    heads %.0f %%, MLP groups %.0f %%, tokens %.0f %%\n", 100 * s->heads, 100 * s->groups,

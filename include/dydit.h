@@ -164,7 +164,8 @@ typedef struct dydit_sample_options {
     int cfg_lo, cfg_hi;  /* guidance only at original timesteps lo..hi; 0, 999 (default) */
     uint64_t seed;       /* 0 (default); image i uses seed + i in per-image mode */
     dydit_seed_mode seed_mode;
-    const char *rng;   /* "torch-cpu" (default) */
+    const char *rng;   /* "torch-cpu" (default): torch.randn on the CPU, bit for bit; "torch-cuda": on a CUDA device, to
+                          the rounding of sine and logarithm */
     int batch_size;    /* images at a time; 0 (default): 32, or fewer images */
     const int *labels; /* [n_images], borrowed for the call */
     int64_t n_images;
@@ -181,6 +182,10 @@ typedef struct dydit_sample_options {
     void *user;
     uint64_t max_mem; /* bytes; 0 (default): no limit. More needed: DYDIT_ERR_NOMEM before anything is allocated */
     int profile;      /* time every op on its own, for the report; the run as a whole is no measurement then */
+    /* Of "torch-cuda", whose numbers depend on the card once a draw is larger than it holds threads. One or the other: */
+    const char *rng_device;          /* "H100", "H100-PCIe", "A100", "L40S", "RTX4090", "A10G", "L4", "T4"; NULL
+                                        (default): the card that samples, on the CPU "A100" */
+    int rng_sms, rng_threads_per_sm; /* multiprocessors, threads that each holds; 0 (default) */
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);

@@ -217,6 +217,26 @@ typedef struct dd_guide_args {
     int32_t b, co, channels, size;
 } dd_guide_args;
 
+/* Where the random numbers of an image lie. */
+typedef struct dd_noise_stream {
+    uint64_t seed;
+    uint64_t offset; /* of the generator at the draw of step 0, a multiple of 4 */
+    int64_t first;   /* which element of the draw becomes the first of dst, >= 0 */
+} dd_noise_stream;
+
+/* dst[b,i] = element e = first + i of the draw that torch.randn makes with its offset at o = offset + *step * stride, in
+ * a launch of T threads. Element e is the (e/T)-th of thread e%T, which takes the four words of Philox counter o/4,
+ * o/4 + 1, ... (low half; high half: the thread; key: the seed) one after the other: words x, y become s sin v and
+ * s cos v with u = dd_philox_u(x), v = dd_philox_v(y), s = sqrt(-2 ln u). */
+typedef struct dd_noise_args {
+    float *dst;                    /* [B,count] */
+    const dd_noise_stream *stream; /* [B], on the device */
+    uint64_t stride;               /* growth of the offset from step to step, a multiple of 4 */
+    int64_t count;
+    uint32_t threads; /* T */
+    int32_t b;
+} dd_noise_args;
+
 typedef enum dd_solver { DD_SOLVER_DDPM, DD_SOLVER_DDIM } dd_solver;
 
 /* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. */

@@ -15,7 +15,8 @@ typedef struct sample_args {
     double eta, cfg_scale;
     int cfg_channels, cfg_interval[2];
     uint64_t seed;
-    const char *seed_mode, *rng;
+    const char *seed_mode, *rng, *rng_device;
+    int rng_sms, rng_threads_per_sm;
     int batch_size;
     const char *labels;
     int64_t n_samples;

@@ -21,7 +21,14 @@ static const cli_option options[] = {
         "pictures; the labels repeat, without labels they are random"),
     ROW(U64, "seed", "s,global-seed", seed, "N", "0", 0, 0, "picture i uses seed + i"),
     ROW(CHOICE, "seed-mode", 0, seed_mode, "per-image|batch", "per-image", 0, 0, "batch: one stream for all"),
-    ROW(TEXT, "rng", 0, rng, "NAME", "torch-cpu", 0, 0, "whose random numbers"),
+    ROW(TEXT, "rng", 0, rng, "NAME", "torch-cpu", 0, 0,
+        "whose random numbers: PyTorch's on the CPU, or torch-cuda,\n"
+        "those of a CUDA device"),
+    ROW(TEXT, "rng-device", 0, rng_device, "NAME", 0, 0, 0,
+        "torch-cuda as on H100, H100-PCIe, A100, L40S, RTX4090, A10G,\n"
+        "L4 or T4 (default: the card that samples; on the CPU A100)"),
+    ROW(INT, "rng-sms", 0, rng_sms, "N", 0, 1, 65535, "or as on a card of N multiprocessors"),
+    ROW(INT, "rng-threads-per-sm", 0, rng_threads_per_sm, "N", 0, 256, 65535, "with N threads each"),
     CLI_HEADING("how"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
     ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
@@ -80,6 +87,23 @@ static const cli_spec spec = {
 
 void sample_help(void) { cli_help(&spec); }
 
+static int check_rng(const sample_args *a)
+{
+    const char *flag = a->rng_device ? "rng-device" : a->rng_sms ? "rng-sms" : "rng-threads-per-sm";
+    const bool named = a->rng_device, sized = a->rng_sms || a->rng_threads_per_sm;
+    if ((named || sized) && strcmp(a->rng, "torch-cuda") != 0) {
+        return cli_fail(CLI_USAGE, "--%s needs --rng torch-cuda", flag);
+    }
+    if (named && sized) {
+        return cli_fail(CLI_USAGE, "--rng-device and --rng-%s exclude each other: both say which card",
+                        a->rng_sms ? "sms" : "threads-per-sm");
+    }
+    if (!a->rng_sms != !a->rng_threads_per_sm) {
+        return cli_fail(CLI_USAGE, "--%s needs --%s", flag, a->rng_sms ? "rng-threads-per-sm" : "rng-sms");
+    }
+    return CLI_OK;
+}
+
 static int check_pairs(const sample_job *job)
 {
     const sample_args *a = &job->a;
@@ -99,7 +123,7 @@ static int check_pairs(const sample_job *job)
     if (a->in_prefix && !a->latents_in && !a->noise_in) {
         return cli_fail(CLI_USAGE, "--in-prefix needs --latents-in or --noise-in");
     }
-    return CLI_OK;
+    return check_rng(a);
 }
 
 int sample_parse(sample_job *job, int n_words, char **words)
@@ -186,6 +210,9 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->seed = a->seed;
     o->seed_mode = strcmp(a->seed_mode, "batch") == 0 ? DYDIT_SEED_BATCH : DYDIT_SEED_PER_IMAGE;
     o->rng = a->rng;
+    o->rng_device = a->rng_device;
+    o->rng_sms = a->rng_sms;
+    o->rng_threads_per_sm = a->rng_threads_per_sm;
     o->batch_size = a->batch_size;
     o->labels = job->labels;
     o->n_images = job->n_images;

@@ -229,6 +229,21 @@ static dd_status append_guide(lowering *l)
     return DD_OK;
 }
 
+static dd_status append_noise(lowering *l, dd_draw draw, float *dst)
+{
+    const dd_draws *d = &l->b->spec->draws;
+    const int64_t n = dd_draws_count(d, draw, l->b->images);
+    dd_op *op;
+    DD_TRY(append(l, DD_OP_noise, -1, "noise", &op));
+    op->args.noise = (dd_noise_args){.dst = dst,
+                                     .stream = l->b->streams[draw],
+                                     .stride = draw == DD_DRAW_STEP ? dd_card_growth(&d->card, n) : 0,
+                                     .count = d->images.latent_count,
+                                     .threads = dd_card_threads(&d->card, n),
+                                     .b = l->b->images};
+    return DD_OK;
+}
+
 static dd_status append_solve(lowering *l)
 {
     const dd_config *c = &l->m->cfg;
@@ -257,6 +272,7 @@ static dd_status lower_steps(lowering *l, const bool *keep, int step)
         if (n->block_end >= 0 && l->b->hidden) DD_TRY(append_trace(l, n));
     }
     if (plan->rows[step].guided) DD_TRY(append_guide(l));
+    if (l->b->spec->draw_noise) DD_TRY(append_noise(l, DD_DRAW_STEP, l->b->noise));
     if (l->b->spec->coefs) DD_TRY(append_solve(l));
     return DD_OK;
 }
@@ -269,7 +285,7 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
     dd_status st;
     *out = (dd_program){0};
     bool *keep = calloc((size_t)m->body.n, sizeof *keep);
-    out->ops = calloc((size_t)(m->body.n + m->cfg.depth + 2), sizeof *out->ops);
+    out->ops = calloc((size_t)(m->body.n + m->cfg.depth + 3), sizeof *out->ops);
     if (!keep || !out->ops) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program"), done);
     DD_TRY_GOTO(st, dd_structure_select(m, b->spec->plan, step, keep, err), done);
     st = lower_steps(&l, keep, step);
@@ -293,6 +309,19 @@ dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err)
         return st;
     }
     return DD_OK;
+}
+
+dd_status dd_lower_start(dd_program *out, const dd_binding *b, dd_err *err)
+{
+    const dd_model *m = b->spec->model;
+    lowering l = {.b = b, .m = m, .out = out, .err = err};
+    *out = (dd_program){0};
+    if (!b->spec->draw_latents) return DD_OK;
+    out->ops = calloc(1, sizeof *out->ops);
+    if (!out->ops) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
+    const dd_status st = append_noise(&l, DD_DRAW_LATENTS, b->buffer[m->buf_latents]);
+    if (st != DD_OK) dd_program_free(out);
+    return st;
 }
 
 void dd_program_free(dd_program *p)

@@ -16,17 +16,18 @@ typedef struct dd_binding {
     const dd_weight_store *weights;
     const dd_tables *tables; /* positions; the data itself is at: */
     const int32_t *ints;
-    const float *temb, *coefs; /* [steps,D], [steps,DD_COEF_COUNT] */
-    void *const *buffer;       /* [n_buffers] */
-    int images, n_labels;      /* of the current batch; n_labels distinct, null included */
-    const int32_t *row_cond;   /* [2*images] rows: conditional, then null */
-    const int32_t *labels;     /* [n_labels] */
-    float *noise, *x0;         /* [images, latents]; x0 may be NULL */
-    const uint8_t *forced;     /* [token routers, rows, S], or NULL */
-    uint8_t *mask;             /* [token routers, rows, S] */
-    int32_t *kept;             /* [token routers, steps] */
-    int32_t *hits;             /* [rows, S], or NULL */
-    float *hidden;             /* [depth, rows, S, D], or NULL */
+    const float *temb, *coefs;         /* [steps,D], [steps,DD_COEF_COUNT] */
+    void *const *buffer;               /* [n_buffers] */
+    int images, n_labels;              /* of the current batch; n_labels distinct, null included */
+    const int32_t *row_cond;           /* [2*images] rows: conditional, then null */
+    const int32_t *labels;             /* [n_labels] */
+    float *noise, *x0;                 /* [images, latents]; x0 may be NULL */
+    const dd_noise_stream *streams[2]; /* of the latents, of the steps: [images] each; NULL: nothing is drawn */
+    const uint8_t *forced;             /* [token routers, rows, S], or NULL */
+    uint8_t *mask;                     /* [token routers, rows, S] */
+    int32_t *kept;                     /* [token routers, steps] */
+    int32_t *hits;                     /* [rows, S], or NULL */
+    float *hidden;                     /* [depth, rows, S, D], or NULL */
 } dd_binding;
 
 /* Program of all steps that share the structure of `step`. ERR_UNSUPPORTED names an op that the backend lacks. */
@@ -34,6 +35,9 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
 
 /* Fills the conditioning table from the current step on. */
 dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err);
+
+/* Draws the starting latents of the batch; empty where they come from outside. */
+dd_status dd_lower_start(dd_program *out, const dd_binding *b, dd_err *err);
 
 void dd_program_free(dd_program *p);
 

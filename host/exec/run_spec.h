@@ -7,6 +7,7 @@
 
 #include "host/model/model.h"
 #include "host/plan/plan.h"
+#include "host/sample/philox.h"
 #include "kernels/ops.h"
 
 typedef struct dd_run_spec {
@@ -18,11 +19,16 @@ typedef struct dd_run_spec {
     int cfg_channels;
     const float *coefs; /* [steps, DD_COEF_COUNT], borrowed; NULL: forward passes without a solver */
     dd_solver solver;
-    bool want_x0;     /* keep the predicted picture of every step */
-    bool want_hits;   /* count how often each token was kept */
-    bool want_hidden; /* keep the tokens after every block */
-    bool force_masks; /* token decisions come from outside */
+    bool want_x0;                  /* keep the predicted picture of every step */
+    bool want_hits;                /* count how often each token was kept */
+    bool want_hidden;              /* keep the tokens after every block */
+    bool force_masks;              /* token decisions come from outside */
+    dd_draws draws;                /* whose numbers the op `noise` draws, where one of these is set: */
+    bool draw_latents, draw_noise; /* the starting latents of a batch; the noise of every step */
 } dd_run_spec;
+
+/* The random stream is the backend's, not the host's. */
+static inline bool dd_spec_draws(const dd_run_spec *s) { return s->draw_latents || s->draw_noise; }
 
 /* Format of a buffer, and the elements from one row to the next. */
 static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)

@@ -117,15 +117,16 @@ static dd_status start_batch(sampler *s)
 {
     const dd_sample_job *j = s->job;
     const size_t latents = (size_t)j->spec.model->cfg.latent_count;
-    dd_noise_start(s->noise, s->first, s->images,
-                   s->start); /* drawn even where latents are given: keeps later draws in place */
+    /* drawn even where latents are given: keeps later draws in place */
+    if (!dd_spec_draws(&j->spec)) dd_noise_start(s->noise, s->first, s->images, s->start);
     if (j->latents_in)
         memcpy(s->start, j->latents_in + (size_t)s->first * latents, (size_t)s->images * latents * sizeof *s->start);
     dd_session *const both[] = {s->main, s->dense};
     for (int i = 0; i < 2; i++) {
         if (!both[i]) continue;
         DD_TRY(dd_session_batch(both[i], s->images, j->labels + s->first, s->err));
-        DD_TRY(dd_session_put(both[i], DD_IO_LATENTS, s->images, s->start, s->err));
+        if (dd_spec_draws(&j->spec)) DD_TRY(dd_session_seed(both[i], s->first, s->err));
+        if (!j->spec.draw_latents) DD_TRY(dd_session_put(both[i], DD_IO_LATENTS, s->images, s->start, s->err));
     }
     return DD_OK;
 }
@@ -152,8 +153,8 @@ static void draw_noise(sampler *s, int step)
     if (j->noise_in) {
         const float *src = j->noise_in + ((size_t)step * (size_t)j->n_images + (size_t)s->first) * latents;
         memcpy(s->step_noise, src, n * sizeof *src);
-    } else if (j->noise_used ||
-               j->batch_mode) { /* in batch mode an unused draw still moves the stream for later batches */
+    } else if (!dd_spec_draws(&j->spec) && (j->noise_used || j->batch_mode)) {
+        /* in batch mode an unused draw still moves the stream for later batches */
         dd_noise_step(s->noise, s->step_noise);
     }
 }

@@ -27,7 +27,7 @@ typedef struct dd_sample_job {
     int64_t n_images;
     const int *labels; /* [n_images] */
     int noise_rows;    /* rows that upstream draws per image and step */
-    bool noise_used;   /* the solver adds noise */
+    bool noise_used;   /* the solver adds noise, and it comes from the host */
     uint64_t seed;
     bool batch_mode;
     const float *latents_in; /* [n_images, latents], or NULL */

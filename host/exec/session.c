@@ -25,19 +25,21 @@ struct dd_session {
     variant *variants;
     int n_variants;
     int *variant_of; /* [steps] */
-    dd_program prologue;
+    dd_program prologue, start;
     size_t bytes;
 
     void *arena;
     void **persistent; /* [n_buffers] */
     void **bound;      /* [n_buffers] scratch for lowering */
     void *d_ints, *d_temb, *d_coefs, *d_row_cond, *d_labels;
+    void *d_streams;       /* [2, max_images], of the latents and of the steps; NULL: nothing is drawn */
     void *io[DD_IO_COUNT]; /* LATENTS and OUT are persistent buffers of the model */
 
     int images, n_labels;             /* of the current batch */
     int low_images, low_labels;       /* those that the programs were made for; 0: there are none */
     int cond_chunk;                   /* chunk of steps whose conditioning is in the table, -1: none */
     int32_t *host_rows, *host_labels; /* [2*max_images], [max_labels] */
+    dd_noise_stream *host_streams;    /* [2, max_images] */
 };
 
 /* ---- footprint ------------------------------------------------------------------------------------------------ */
@@ -74,6 +76,11 @@ static bool io_wanted(const dd_run_spec *spec, dd_io what)
     case DD_IO_HIDDEN: return spec->want_hidden;
     default: return false; /* LATENTS, OUT: buffers of the model */
     }
+}
+
+static size_t streams_bytes(const dd_run_spec *spec)
+{
+    return dd_spec_draws(spec) ? 2 * (size_t)spec->max_images * sizeof(dd_noise_stream) : 0;
 }
 
 static dd_limits limits_of(const dd_config *c)
@@ -118,7 +125,7 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
         else out->latents += bytes;
     }
     DD_TRY_GOTO(st, dd_tables_build(&tables, spec, 0, err), done);
-    out->tables = dd_tables_bytes(&tables, spec);
+    out->tables = dd_tables_bytes(&tables, spec) + streams_bytes(spec);
     for (int i = 0; i < DD_IO_COUNT; i++)
         if (io_wanted(spec, (dd_io)i))
             out->latents += io_bytes(spec, (dd_io)i, (size_t)spec->max_images, (size_t)dd_spec_max_rows(spec));
@@ -148,7 +155,9 @@ static dd_status alloc_host(dd_session *s, dd_err *err)
     s->bound = calloc(buffers, sizeof *s->bound);
     s->host_rows = calloc((size_t)s->spec.max_images * 2, sizeof *s->host_rows);
     s->host_labels = calloc((size_t)dd_spec_max_labels(&s->spec), sizeof *s->host_labels);
-    if (!s->variant_of || !s->variants || !s->persistent || !s->bound || !s->host_rows || !s->host_labels)
+    s->host_streams = calloc((size_t)s->spec.max_images * 2, sizeof *s->host_streams);
+    if (!s->variant_of || !s->variants || !s->persistent || !s->bound || !s->host_rows || !s->host_labels ||
+        !s->host_streams)
         return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session of %zu steps", steps);
     return DD_OK;
 }
@@ -193,6 +202,7 @@ static dd_status open_buffers(dd_session *s, dd_err *err)
     DD_TRY(device(s, (size_t)s->tables.n_ints * sizeof(int32_t), s->tables.ints, &s->d_ints, err));
     DD_TRY(device(s, steps * (size_t)m->cfg.hidden_size * sizeof(float), s->tables.temb, &s->d_temb, err));
     if (s->spec.coefs) DD_TRY(device(s, steps * DD_COEF_COUNT * sizeof(float), s->spec.coefs, &s->d_coefs, err));
+    if (streams_bytes(&s->spec)) DD_TRY(device(s, streams_bytes(&s->spec), NULL, &s->d_streams, err));
     DD_TRY(device(s, (size_t)s->spec.max_images * 2 * sizeof(int32_t), NULL, &s->d_row_cond, err));
     return device(s, (size_t)dd_spec_max_labels(&s->spec) * sizeof(int32_t), NULL, &s->d_labels, err);
 }
@@ -223,6 +233,7 @@ static void free_programs(dd_session *s)
 {
     for (int v = 0; v < s->n_variants; v++) dd_program_free(&s->variants[v].program);
     dd_program_free(&s->prologue);
+    dd_program_free(&s->start);
 }
 
 void dd_session_close(dd_session **session)
@@ -236,7 +247,7 @@ void dd_session_close(dd_session **session)
     for (int b = 0; s->persistent && b < s->spec.model->n_buffers; b++) be->release(be, s->persistent[b]);
     for (int i = 0; i < DD_IO_COUNT; i++)
         if (i != DD_IO_LATENTS && i != DD_IO_OUT) be->release(be, s->io[i]);
-    void *const blocks[] = {s->arena, s->d_ints, s->d_temb, s->d_coefs, s->d_row_cond, s->d_labels};
+    void *const blocks[] = {s->arena, s->d_ints, s->d_temb, s->d_coefs, s->d_row_cond, s->d_labels, s->d_streams};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) be->release(be, blocks[i]);
     dd_tables_fini(&s->tables);
     free(s->variant_of);
@@ -245,6 +256,7 @@ void dd_session_close(dd_session **session)
     free(s->bound);
     free(s->host_rows);
     free(s->host_labels);
+    free(s->host_streams);
     free(s);
     *session = NULL;
 }
@@ -283,6 +295,7 @@ static dd_status upload_labels(dd_session *s, int images, const int *labels, dd_
 static dd_status lower_all(dd_session *s, dd_err *err)
 {
     const dd_model *m = s->spec.model;
+    const dd_noise_stream *streams = s->d_streams;
     const dd_binding b = {.spec = &s->spec,
                           .ops = s->be->ops,
                           .backend_name = s->be->name,
@@ -298,6 +311,7 @@ static dd_status lower_all(dd_session *s, dd_err *err)
                           .labels = s->d_labels,
                           .noise = s->io[DD_IO_NOISE],
                           .x0 = s->io[DD_IO_X0],
+                          .streams = {streams, streams ? streams + s->spec.max_images : NULL},
                           .forced = s->io[DD_IO_FORCED],
                           .mask = s->io[DD_IO_MASK],
                           .kept = s->io[DD_IO_KEPT],
@@ -313,6 +327,7 @@ static dd_status lower_all(dd_session *s, dd_err *err)
         DD_TRY(dd_lower_body(&s->variants[v].program, &b, s->variants[v].first_step, err));
     }
     DD_TRY(dd_lower_prologue(&s->prologue, &b, err));
+    DD_TRY(dd_lower_start(&s->start, &b, err));
     s->low_images = s->images;
     s->low_labels = s->n_labels;
     return DD_OK;
@@ -331,6 +346,14 @@ dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err 
     for (int i = DD_IO_HITS; i <= DD_IO_KEPT; i++)
         if (s->io[i]) DD_TRY(s->be->clear(s->be, s->io[i], dd_session_io_bytes(s, (dd_io)i, rows), err));
     return DD_OK;
+}
+
+dd_status dd_session_seed(dd_session *s, int64_t first, dd_err *err)
+{
+    dd_noise_stream *steps = s->host_streams + s->spec.max_images;
+    dd_draws_streams(&s->spec.draws, first, s->images, s->host_streams, steps);
+    DD_TRY(s->be->upload(s->be, s->d_streams, s->host_streams, streams_bytes(&s->spec), err));
+    return s->be->run(s->be, &s->start, 0, err);
 }
 
 size_t dd_session_io_bytes(const dd_session *s, dd_io what, int rows)

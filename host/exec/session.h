@@ -27,6 +27,10 @@ size_t dd_session_bytes(const dd_session *s);
 /* Starts a batch of 1..max_images images with these labels (0..num_classes) and clears hits and kept counts. */
 dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err *err);
 
+/* Of a spec that draws: after dd_session_batch, places the streams of its images, of which `first` is the first of the
+ * run, and draws their latents if the spec wants that. */
+dd_status dd_session_seed(dd_session *s, int64_t first, dd_err *err);
+
 /* Arrays of the current batch, host side. rows = images, doubled at guided steps. */
 typedef enum dd_io {
     DD_IO_LATENTS, /* [images, latents] f32 */

@@ -27,6 +27,7 @@ const dd_ops DD_TABLE = {
     .route = route,
     .unpatchify = dd_cpu_unpatchify,
     .guide = dd_cpu_guide,
+    .noise = dd_cpu_noise,
     .solve = dd_cpu_solve,
     .copy = dd_cpu_copy,
 };

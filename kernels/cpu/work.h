@@ -98,6 +98,7 @@ size_t dd_cpu_attention_bf16_scratch(int64_t tokens, int64_t head_dim);
 dd_status dd_cpu_cond(const dd_exec *exec, const dd_cond_args *args);
 dd_status dd_cpu_unpatchify(const dd_exec *exec, const dd_unpatchify_args *args);
 dd_status dd_cpu_guide(const dd_exec *exec, const dd_guide_args *args);
+dd_status dd_cpu_noise(const dd_exec *exec, const dd_noise_args *args);
 dd_status dd_cpu_solve(const dd_exec *exec, const dd_solve_args *args);
 dd_status dd_cpu_copy(const dd_exec *exec, const dd_copy_args *args);
 

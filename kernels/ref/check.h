@@ -74,6 +74,18 @@ static inline bool dd_weight_desc_ok(const dd_weight_desc *d)
     return d->n <= INT32_MAX && d->k <= INT32_MAX;
 }
 
+/* Draws at whole blocks of four words, of elements that exist. */
+static inline bool dd_noise_ok(const dd_noise_args *a)
+{
+    if (a == NULL || a->dst == NULL || a->stream == NULL || a->b <= 0 || a->count <= 0) return false;
+    if (a->threads == 0 || a->stride % 4 != 0) return false;
+    for (int32_t b = 0; b < a->b; b++) {
+        const dd_noise_stream *s = &a->stream[b];
+        if (s->offset % 4 != 0 || s->first < 0 || s->first > INT64_MAX - a->count) return false;
+    }
+    return true;
+}
+
 static inline bool dd_cond_table_ok(const dd_cond_table *t)
 {
     return t->table != NULL && t->slot != NULL && t->row_cond != NULL;

@@ -103,6 +103,14 @@ static target target_guide(const dd_exec *e, const dd_guide_args *a)
     return t;
 }
 
+static target target_noise(const dd_exec *e, const dd_noise_args *a)
+{
+    (void)e;
+    target t = plain(a->dst, a->b * a->count);
+    t.input = (char *)(uintptr_t)a->stream;
+    return t;
+}
+
 static target target_solve(const dd_exec *e, const dd_solve_args *a)
 {
     (void)e;

@@ -49,6 +49,29 @@ same "--seed-mode batch repeats itself" a.st b.st
 "$DYDIT" "${noisy[@]}" --seed-mode per-image -l 0 --latents-out b.st
 same "with one image both modes agree" a.st b.st
 
+# The stream that is drawn where the sampler runs.
+cuda=("${noisy[@]}" --rng torch-cuda)
+"$DYDIT" "${cuda[@]}" --cfg-interval 200 700 --threads 1 --latents-out base.st
+for pair in '1 2' '3 1' '7 2'; do
+    read -r b t <<<"$pair"
+    "$DYDIT" "${cuda[@]}" --cfg-interval 200 700 --batch-size "$b" --threads "$t" --latents-out x.st
+    same "torch-cuda, batches of $b, $t threads" base.st x.st
+done
+"$DYDIT" "${cuda[@]}" --cfg-interval 200 700 --seed 3 -l 3 --latents-out one.st
+"$LOOK" raw base.st latents 3 1 >many.raw
+"$LOOK" raw one.st latents 0 1 >one.raw
+same "torch-cuda, image 3 alone" many.raw one.raw
+"$DYDIT" "${noisy[@]}" --cfg-interval 200 700 --latents-out b.st
+differ "torch-cuda is another stream" base.st b.st
+"$DYDIT" "${cuda[@]}" --seed-mode batch --rng-device A100 --latents-out a.st
+"$DYDIT" "${cuda[@]}" --seed-mode batch --rng-device A100 --threads 1 --compare-dense --latents-out b.st
+same "torch-cuda, --seed-mode batch repeats itself" a.st b.st
+"$DYDIT" "${cuda[@]}" --seed-mode batch --rng-sms 2 --rng-threads-per-sm 1024 --latents-out b.st
+differ "torch-cuda, a draw beyond the card's threads depends on the card" a.st b.st
+"$DYDIT" "${cuda[@]}" --steps ddim12 --precision fp32 --latents-out a.st
+"$DYDIT" "${cuda[@]}" --steps ddim12 --precision fp32 --backend ref --latents-out b.st
+check "torch-cuda, backends agree" "$LOOK" compare a.st latents b.st latents 0.05
+
 # Pictures: byte for byte, so nothing of the moment is in them.
 "$DYDIT" "${noisy[@]}" -o a.png && "$DYDIT" "${noisy[@]}" -o b.png --threads 2 --batch-size 4
 same "pictures" a.png b.png

@@ -19,6 +19,10 @@ for text in Software dydit:model dydit:seed dydit:labels dydit:sampler dydit:gui
     check "the picture carries $text" grep -a -q "$text" sample.png
 done
 rm sample.png
+run "${fast[@]}" --class-labels 0 --rng torch-cuda --rng-device l4 --json
+equal "the card is in the JSON" 'torch-cuda as on L4 (58 x 1536)' "$(json "$OUT" settings.rng)"
+check "and in the picture" grep -a -q 'torch-cuda as on L4 (58 x 1536)' sample.png
+rm sample.png
 
 # ---- sizes: (32 + 2) n + 2, times zoom ----
 "$DYDIT" "${fast[@]}" -q -o grid.png

@@ -104,7 +104,14 @@ done
 refused 2 'threads' sample --ckpt "$GLYPHS" --threads -1
 refused 2 'quantum' sample --ckpt "$GLYPHS" --backend quantum
 refused 2 'euler' sample --ckpt "$GLYPHS" --sampler euler
-refused 2 'my-rng' sample --ckpt "$GLYPHS" --rng my-rng
+refused 2 "'my-rng' is not known: torch-cpu or torch-cuda" sample --ckpt "$GLYPHS" --rng my-rng
+refused 2 "'H1000' is not known: H100, .* or T4" sample --ckpt "$GLYPHS" --rng torch-cuda --rng-device H1000
+refused 2 '--rng-device needs --rng torch-cuda' sample --ckpt "$GLYPHS" --rng-device A100
+refused 2 '--rng-sms needs --rng torch-cuda' sample --ckpt "$GLYPHS" --rng-sms 108 --rng-threads-per-sm 2048
+refused 2 '--rng-sms needs --rng-threads-per-sm' sample --ckpt "$GLYPHS" --rng torch-cuda --rng-sms 108
+refused 2 '--rng-threads-per-sm needs --rng-sms' sample --ckpt "$GLYPHS" --rng torch-cuda --rng-threads-per-sm 2048
+refused 2 '--rng-device and --rng-sms exclude' sample --ckpt "$GLYPHS" --rng torch-cuda --rng-device A100 --rng-sms 108
+refused 2 'rng-threads-per-sm' sample --ckpt "$GLYPHS" --rng torch-cuda --rng-sms 108 --rng-threads-per-sm 255
 for v in 0 1 1001 abc ddim333 ddim0 ddim 10.5 -5 99999999999999999999 ddim1001; do
     refused 2 'steps' sample --ckpt "$GLYPHS" --steps="$v"
     refused 2 'steps' plan --ckpt "$GLYPHS" --steps="$v"

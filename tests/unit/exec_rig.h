@@ -100,6 +100,19 @@ static inline dd_session *rig_session(rig *r)
     return s;
 }
 
+/* Latents and noise are drawn on the backend, as on a card whose threads do not suffice for an image. */
+static inline void rig_draws(rig *r, uint64_t seed, bool batch_mode)
+{
+    r->spec.draws = (dd_draws){.images = {.seed = seed,
+                                          .batch_mode = batch_mode,
+                                          .latent_count = r->model->cfg.latent_count,
+                                          .rows = 2,
+                                          .max_images = r->spec.max_images},
+                               .steps = r->plan->n_steps,
+                               .card = {"small", 1, 256}};
+    r->spec.draw_latents = r->spec.draw_noise = true;
+}
+
 static inline float *rig_noise(uint64_t seed, size_t n)
 {
     static dd_torch_rng g;

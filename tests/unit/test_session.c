@@ -261,6 +261,7 @@ static void want_all(rig *r)
 {
     r->spec.coefs = r->coefs;
     r->spec.want_x0 = r->spec.want_hits = r->spec.want_hidden = r->spec.force_masks = true;
+    rig_draws(r, 1, false);
 }
 
 static void footprint_is_what_is_allocated(void **state)
@@ -308,6 +309,7 @@ static void nothing_is_allocated_while_stepping(void **state)
     assert_non_null(forced);
     for (int images = 3; images >= 1; images--) { /* batches are lowered on the host, in memory of its own */
         start(&r, s, images, labels, x);
+        rig_must(&r, dd_session_seed(s, 3, &r.err));
         rig_must(&r, dd_session_put(s, DD_IO_FORCED, images, forced, &r.err));
         rig_must(&r, dd_session_put(s, DD_IO_NOISE, images, x, &r.err));
         const int calls = tally.calls;
@@ -380,12 +382,12 @@ static dd_status whole_run(rig *r, const dd_plan *dense)
                          .n_images = 5,
                          .labels = labels,
                          .noise_rows = 2,
-                         .noise_used = true,
                          .keep_trajectory = true,
                          .cancel = &cancel};
     job.spec.coefs = r->coefs;
     job.spec.want_hits = true;
-    job.spec.max_images = 2;
+    job.spec.max_images = job.spec.draws.images.max_images = 2;
+    job.noise_used = !job.spec.draw_noise;
     dd_status st = dd_weights_load(&r->weights, r->model, r->be, DD_F32, &r->err);
     job.weights = r->weights;
     if (st == DD_OK) st = dd_sampler_run(&job, &out, &r->err);
@@ -418,12 +420,13 @@ static dd_status whole_evaluation(rig *r)
 static void every_call_fails_once(void **state)
 {
     (void)state;
-    for (int what = 0; what < 2; what++) {
+    for (int what = 0; what < 3; what++) { /* a run, an evaluation, a run whose noise is drawn on the backend */
         rig r = rig_open(MODEL_D64, "ref");
         dd_plan *dense = NULL;
         rig_plan(&r, "3", 500, 999, true);
         rig_must(&r, dd_plan_copy(&dense, r.plan, &r.err));
         for (int i = 0; i < 3 * dense->n_sites; i++) dense->cells[i].rows = DD_ROWS_ALL, dense->cells[i].router = -1;
+        if (what == 2) rig_draws(&r, 1, true);
         tally_begin(r.be);
         dd_status st = DD_ERR_DEVICE;
         int k = 0;
@@ -431,7 +434,7 @@ static void every_call_fails_once(void **state)
             char part[64];
             tally.calls = 0;
             tally.fail_at = ++k;
-            st = what ? whole_evaluation(&r) : whole_run(&r, dense);
+            st = what == 1 ? whole_evaluation(&r) : whole_run(&r, dense);
             assert_int_equal(tally.live, 0);
             if (st == DD_OK) break;
             snprintf(part, sizeof part, "call %d refused on purpose", k);

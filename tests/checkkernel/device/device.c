@@ -117,6 +117,7 @@ static void move_small(dd_op_id op, dd_op_args *a)
     case DD_OP_unpatchify: MOVE(a->unpatchify.tokens), MOVE(a->unpatchify.out); break;
     case DD_OP_guide: MOVE(a->guide.out); break;
     case DD_OP_copy: MOVE(a->copy.dst), MOVE(a->copy.src); break;
+    case DD_OP_noise: MOVE(a->noise.dst), MOVE(a->noise.stream); break;
     case DD_OP_solve:
         MOVE(a->solve.coef), MOVE(a->solve.x), MOVE(a->solve.out), MOVE(a->solve.noise), MOVE(a->solve.x0);
         break;

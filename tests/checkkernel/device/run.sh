@@ -46,6 +46,17 @@ if build release; then
     cases release reverse $together 100000
     cases release random $together 100000
 fi
+# The random numbers are those of PyTorch only as long as they are those of cuRAND, to the bit.
+if ! printf '#include <curand_kernel.h>\n' | "${NVCC:-nvcc}" -x cu -E - >/dev/null 2>&1; then
+    skip "noise against cuRAND" "curand_kernel.h is missing"
+elif tests/emu/emucc "$tmp/curand.o" tests/checkkernel/device/curand.cu -I. >"$tmp/out" 2>&1 &&
+    "${CXX:-g++}" -o "$tmp/curand" "$tmp/curand.o" build/release/emu/cuda/noise.o build/release/emu/libemu.a -lm -pthread \
+        >>"$tmp/out" 2>&1 && "$tmp/curand" >>"$tmp/out" 2>&1; then
+    printf 'ok - noise against cuRAND: %s\n' "$(tail -n 1 "$tmp/out")"
+else
+    printf 'not ok - noise against cuRAND\n'
+    tail -n 20 "$tmp/out" | sed 's/^/#   /'
+fi
 echo 'int main(void) { return 0; }' >"$tmp/probe.cpp"
 for config in asan tsan; do
     flag=address
