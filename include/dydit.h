@@ -278,6 +278,23 @@ DYDIT_API void dydit_plan_close(dydit_plan **plan);
 /* TEXT: table per step. JSON: the plan. SVG: heads and groups per timestep and block, cost per step. *text: own. */
 DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format format, char **text);
 
+typedef struct dydit_bound_options {
+    size_t size;
+    const char *device;    /* "H100", "H200", "A100", "RTX4090", "L4"; required. It needs not be there */
+    const char *precision; /* "auto" (default): bf16; "fp32", without tensor cores */
+    int batch_size;        /* images at a time; 1 (default) */
+    double tokens;         /* share that token routers are assumed to keep, above 0; 1 (default): all */
+    double launch_us;      /* assumed microseconds from the start of one kernel to the next; 2 (default), 0: none */
+} dydit_bound_options;
+
+DYDIT_API void dydit_bound_options_init(dydit_bound_options *options, size_t size);
+
+/* What a batch costs at least on a device, by its data sheet and op by op: a bound and no measurement. The plan and the
+ * complete model side by side: kernels, bytes and MACs per kind of op, and the largest of bytes / bandwidth, MACs / peak
+ * and launches, summed over ops and steps (docs/plan.md). format: TEXT or JSON. *text: own. */
+DYDIT_API dydit_status dydit_plan_bound(const dydit_plan *plan, const dydit_bound_options *options, dydit_format format,
+                                        char **text);
+
 /* ---- benchmarks ---------------------------------------------------------------------------------------------- */
 
 /* Moves the token routers of a random model, so that runs with these options (plan included) keep about `share` of the

@@ -11,6 +11,9 @@ typedef struct plan_args {
     double eta, cfg_scale;
     int cfg_interval[2];
     const char *plan, *output, *svg;
+    const char *device, *precision; /* of the bound; the context computes nothing */
+    int batch_size;
+    double tokens, launch_us;
     bool dense, json;
 } plan_args;
 
@@ -26,12 +29,20 @@ static const cli_option options[] = {
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "show this plan instead"),
+    CLI_HEADING("bound by data sheet"),
+    ROW(TEXT, "device", 0, device, "NAME", 0, 0, 0,
+        "print what a batch costs there at least, no measurement:\nH100, H200, A100, RTX4090 or L4"),
+    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "bf16 (auto) or fp32, without tensor cores"),
+    ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", "1", 1, 4096, "pictures at a time"),
+    ROW(REAL, "tokens", 0, tokens, "X", "1", 0.01, 1, "share that token routers are assumed to keep"),
+    ROW(REAL, "launch-us", 0, launch_us, "X", "2", 0, 1000, "microseconds assumed per kernel; 1 in a graph, 0: none"),
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0, "the plan as JSON, for dydit sample --plan"),
     ROW(TEXT, "svg", "plan-svg", svg, "FILE", 0, 0, 0, "a drawing of it"),
-    CLI_HEADING("machine and talk"),
-    CLI_MACHINE_ROWS(plan_args),
-    ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the plan as JSON instead of the table"),
+    CLI_HEADING("machine and talk"), /* not CLI_MACHINE_ROWS: device and precision are those of the bound */
+    ROW(TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "as for dydit sample; a plan is made on the host"),
+    ROW(INT, "threads", "t", common.threads, "N", "0", 0, 4096, "0: the CPUs this process may use"),
+    ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the plan, or the bound, as JSON instead of the table"),
     CLI_TALK_ROWS(plan_args),
 };
 
@@ -43,6 +54,7 @@ static const cli_spec spec = {"plan",
                               NULL,
                               "  dydit plan --ckpt models/glyphs.safetensors --steps ddim50 --svg plan.svg\n"
                               "  dydit plan --ckpt models/glyphs.safetensors --steps ddim50 -o plan.json\n"
+                              "  dydit plan --ckpt models/glyphs.safetensors --device H100 --batch-size 64\n"
                               "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --plan plan.json\n"};
 
 static int check_flags(const plan_args *a, const cli_args *args)
@@ -52,6 +64,10 @@ static int check_flags(const plan_args *a, const cli_args *args)
         if (cli_given(args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--plan and --%s exclude each other: the file says what is computed", fixed[i]);
         }
+    }
+    static const char *const bound[] = {"batch-size", "tokens", "launch-us"};
+    for (size_t i = 0; !a->device && i < sizeof bound / sizeof bound[0]; i++) {
+        if (cli_given(args, bound[i])) return cli_fail(CLI_USAGE, "--%s says nothing without --device", bound[i]);
     }
     return CLI_OK;
 }
@@ -81,6 +97,19 @@ static dydit_status write_report(dydit_ctx *ctx, const dydit_plan *plan, dydit_f
     return st;
 }
 
+static dydit_status print_text(const plan_args *a, const dydit_plan *plan, dydit_format format, char **text)
+{
+    dydit_bound_options o;
+    if (!a->device) return dydit_plan_report(plan, format, text);
+    dydit_bound_options_init(&o, sizeof o);
+    o.device = a->device;
+    o.precision = a->precision;
+    o.batch_size = a->batch_size;
+    o.tokens = a->tokens;
+    o.launch_us = a->launch_us;
+    return dydit_plan_bound(plan, &o, format, text);
+}
+
 static int show(const plan_args *a, dydit_ctx *ctx, const dydit_plan *plan)
 {
     const dydit_format format = a->json ? DYDIT_JSON : DYDIT_TEXT;
@@ -89,7 +118,7 @@ static int show(const plan_args *a, dydit_ctx *ctx, const dydit_plan *plan)
     if (st == DYDIT_OK) st = write_report(ctx, plan, DYDIT_SVG, a->svg);
     if (st != DYDIT_OK) return cli_fail_status(ctx, st);
     if (!a->json && a->common.quiet) return CLI_OK;
-    st = dydit_plan_report(plan, format, &text);
+    st = print_text(a, plan, format, &text);
     return cli_show(ctx, st, text, format);
 }
 

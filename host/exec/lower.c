@@ -129,8 +129,8 @@ static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
                          .forced = b->forced ? b->forced + router * tokens : NULL,
                          .idx = b->buffer[l->m->buf_route_idx],
                          .count = b->buffer[l->m->buf_route_count],
-                         .mask = b->mask + router * tokens,
-                         .kept = b->kept + router * b->spec->plan->n_steps,
+                         .mask = b->mask ? b->mask + router * tokens : NULL,
+                         .kept = b->kept ? b->kept + router * b->spec->plan->n_steps : NULL,
                          .hits = b->hits,
                          .r = l->rows,
                          .s = c->tokens,
@@ -182,7 +182,7 @@ static dd_status append(lowering *l, dd_op_id id, int site, const char *label, d
         return DD_FAIL(l->err, DD_ERR_UNSUPPORTED, "%s: backend %s has no op %s", label, l->b->backend_name,
                        dd_op_name(id));
     *op = &l->out->ops[l->out->n_ops++];
-    **op = (dd_op){.id = id, .site = site, .label = label};
+    **op = (dd_op){.id = id, .site = site, .weight = -1, .label = label};
     return DD_OK;
 }
 
@@ -202,6 +202,7 @@ static dd_status append_node(lowering *l, const dd_node *n, int gemm_rows)
 {
     dd_op *op;
     DD_TRY(append(l, n->op, n->site, n->label, &op));
+    op->weight = n->weight;
     switch (n->op) {
     case DD_OP_patch_embed: fill_patch_embed(l, n, &op->args.patch_embed); break;
     case DD_OP_adaln: fill_adaln(l, n, &op->args.adaln); break;

@@ -10,6 +10,7 @@
 typedef struct dd_op {
     dd_op_id id;
     int site;          /* -1: outside the sites */
+    int weight;        /* index into the model's weights, -1: none */
     const char *label; /* borrowed from the model */
     dd_op_args args;
 } dd_op;

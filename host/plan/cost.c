@@ -4,11 +4,15 @@
 
 #include <math.h>
 
-/* Tokens of one row that a cell works on. A share that is no number in 0..1 counts as all tokens: an upper bound. */
+int64_t dd_cost_tokens(int64_t tokens, double share)
+{
+    return share >= 0.0 && share <= 1.0 ? llround(share * (double)tokens) : tokens;
+}
+
+/* Tokens of one row that a cell works on. */
 static int64_t cell_tokens(const dd_cell *c, int64_t tokens, const double *kept, int site)
 {
-    if (c->rows != DD_ROWS_ROUTED || !kept || !(kept[site] >= 0.0 && kept[site] <= 1.0)) return tokens;
-    return llround(kept[site] * (double)tokens);
+    return c->rows == DD_ROWS_ROUTED && kept ? dd_cost_tokens(tokens, kept[site]) : tokens;
 }
 
 dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t rows, const double *kept)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What the plan's table and picture share: counts per step and block, and numbers as text that is the same in every
- * locale. Internal to plan/. */
+ * locale. For the reports of plan/ and the bounds of exec/. */
 #ifndef DD_HOST_PLAN_REPORT_H
 #define DD_HOST_PLAN_REPORT_H
 

@@ -48,7 +48,39 @@ differ "an edited plan is another run" planned.st all.st
 "$DYDIT" "${draw[@]}" --plan all.json --json -o x.png >"$OUT"
 equal "which computes all tokens" 1 "$(json "$OUT" active.tokens | cut -d. -f1)"
 
+# ---- bounds ----
+bound=("${plan[@]}" --device H100)
+run "${bound[@]}"
+equal "bound: exit status" 0 "$status"
+equal "bound: nothing on stderr" '' "$(cat "$ERR")"
+equal "bound: says first what it is" 'bound by data sheet, not a measurement' "$(head -n 1 "$OUT")"
+check "bound: a line per kind of op" test "$(grep -cE '^(cond|embed|adaln|qkv|attention|proj|route|fc1|fc2|final|guide|solve|total) ' "$OUT")" = 13
+check "bound: never called a time" test "$(grep -ciE '\btime|measured' "$OUT")" = 0
+run "${bound[@]}" --json
+cp "$OUT" bound.json
+equal "bound: the JSON says so too" 'bound by data sheet, not a measurement' "$(json bound.json what)"
+equal "bound: bf16 by itself, whatever this machine has" bf16 "$(json bound.json precision)"
+run "${bound[@]}" --json --precision fp32 --batch-size 8 --tokens 0.5 --launch-us 1
+equal "bound: precision" fp32 "$(json "$OUT" precision)"
+equal "bound: batch" 8 "$(json "$OUT" batch_size)"
+equal "bound: share of tokens" 0.5 "$(json "$OUT" assumed.tokens)"
+equal "bound: launch" 1 "$(json "$OUT" assumed.launch_us | cut -d. -f1)"
+differ "bound: which is another" bound.json "$OUT"
+run plan --ckpt "$D128" --plan p.json --device h100 --json
+same "bound: the same of a written plan" bound.json "$OUT"
+run plan --ckpt "$D128" --plan dense.json --device H100 --json
+equal "bound: of the complete model, ratio" 1 "$(json "$OUT" dense_over_planned.bound | cut -d. -f1)"
+run "${bound[@]}" -q -o again.json
+same "bound: -o still writes the plan" p.json again.json
+
 # ---- refused ----
+refused 2 'H100, H200, A100, RTX4090, L4' "${plan[@]}" --device V100
+refused 2 'H100, H200, A100, RTX4090, L4' "${plan[@]}" --device 0
+refused 2 "precision 'fp8'" "${bound[@]}" --precision fp8
+refused 2 'tokens' "${bound[@]}" --tokens 0
+refused 2 'batch-size' "${bound[@]}" --batch-size 0
+refused 2 'launch-us' "${bound[@]}" --launch-us -1
+for f in --tokens --launch-us --batch-size; do refused 2 'without --device' "${plan[@]}" $f 1; done
 "$DYDIT" plan --ckpt "$D64" --steps ddim10 -q -o other.json
 refused 3 'model' plan --ckpt "$D128" --plan other.json
 refused 3 'model' sample --ckpt "$GLYPHS" --steps ddim10 --plan p.json

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ * Public API: bounds of plans by the data sheet of a device. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/api_internal.h"
+#include "host/exec/bound_report.h"
+
+#define MAX_BATCH 4096
+#define MAX_LAUNCH_US 1e6
+
+void dydit_bound_options_init(dydit_bound_options *o, size_t size)
+{
+    const dydit_bound_options defaults = {
+        .size = size, .precision = "auto", .batch_size = 1, .tokens = 1.0, .launch_us = 2.0};
+    dd_api_defaults(o, size, &defaults, sizeof defaults);
+}
+
+static dd_status resolve(const dydit_bound_options *o, dd_bound_terms *terms, dd_format *input, dd_err *err)
+{
+    const char *precision = o->precision ? o->precision : "auto";
+    if (!o->device) return DD_FAIL(err, DD_ERR_ARG, "a bound needs the name of a device");
+    DD_TRY(dd_sheet_find(&terms->sheet, o->device, err));
+    if (strcmp(precision, "fp32") != 0 && strcmp(precision, "bf16") != 0 && strcmp(precision, "auto") != 0)
+        return DD_FAIL(err, DD_ERR_ARG, "precision '%.40s' is not known: auto, fp32 or bf16", precision);
+    if (o->batch_size < 1 || o->batch_size > MAX_BATCH)
+        return DD_FAIL(err, DD_ERR_ARG, "batch size %d is out of range: 1 to %d", o->batch_size, MAX_BATCH);
+    if (!(o->tokens > 0 && o->tokens <= 1))
+        return DD_FAIL(err, DD_ERR_ARG, "a share of tokens of %.4g is not above 0 and at most 1", o->tokens);
+    if (!(o->launch_us >= 0 && o->launch_us <= MAX_LAUNCH_US))
+        return DD_FAIL(err, DD_ERR_ARG, "a launch of %g microseconds is out of range: 0 to %g", o->launch_us,
+                       MAX_LAUNCH_US);
+    *input = strcmp(precision, "fp32") == 0 ? DD_FMT_F32 : DD_FMT_BF16;
+    terms->launch_s = o->launch_us * 1e-6;
+    terms->tokens = o->tokens;
+    return DD_OK;
+}
+
+/* The complete model at the steps of a plan. */
+static dd_status complete(dd_plan **out, const dd_plan *plan, const dd_model *m, dd_err *err)
+{
+    float *t = malloc((size_t)plan->n_steps * sizeof *t);
+    int *guided = malloc((size_t)plan->n_steps * sizeof *guided);
+    dd_status st = t && guided ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound");
+    for (int i = 0; i < plan->n_steps && st == DD_OK; i++) {
+        t[i] = plan->rows[i].timestep;
+        guided[i] = plan->rows[i].guided;
+    }
+    if (st == DD_OK) st = dd_plan_build(out, m, t, guided, plan->n_steps, err);
+    free(t);
+    free(guided);
+    return st;
+}
+
+/* A plan does not know the sampler: the solver counts as DDIM without noise, which reads least. */
+static dd_status write_bound(const dydit_plan *plan, const dydit_bound_options *o, dydit_format format, char **text,
+                             dd_err *err)
+{
+    const dd_model *m = plan->model->m;
+    const dd_ops *ops = plan->model->ctx->be->ops;
+    dd_bound_terms terms;
+    dd_bound dense, planned;
+    dd_plan *all = NULL;
+    dd_run_spec spec = {.model = m,
+                        .plan = plan->plan,
+                        .max_images = o->batch_size,
+                        .cfg_scale = 1,
+                        .cfg_channels = m->cfg.cfg_channels,
+                        .solver = DD_SOLVER_DDIM,
+                        .want_hits = m->n_routers > 0};
+    if (format != DYDIT_TEXT && format != DYDIT_JSON)
+        return DD_FAIL(err, DD_ERR_ARG, "format %d is none of bounds: text or JSON", (int)format);
+    DD_TRY(resolve(o, &terms, &spec.input, err));
+    DD_TRY(complete(&all, plan->plan, m, err));
+    dd_status st = DD_OK;
+    float *coefs = calloc((size_t)plan->plan->n_steps * DD_COEF_COUNT, sizeof *coefs);
+    if (!coefs) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound"), done);
+    spec.coefs = coefs;
+    DD_TRY_GOTO(st, dd_bound_compute(&planned, &spec, ops, &terms, err), done);
+    spec.plan = all;
+    DD_TRY_GOTO(st, dd_bound_compute(&dense, &spec, ops, &terms, err), done);
+    spec.plan = plan->plan;
+    const dd_bound_report r = {&spec, &terms, &dense, &planned};
+    st = format == DYDIT_JSON ? dd_bound_json(&r, text, err) : dd_bound_text(&r, text, err);
+done:
+    free(coefs);
+    dd_plan_free(&all);
+    return st;
+}
+
+dydit_status dydit_plan_bound(const dydit_plan *plan, const dydit_bound_options *options, dydit_format format,
+                              char **text)
+{
+    dydit_bound_options o;
+    if (!plan || !text) return DYDIT_ERR_ARG;
+    dd_err *err = &plan->model->ctx->err;
+    dd_api_begin(plan->model->ctx);
+    *text = NULL;
+    dydit_bound_options_init(&o, sizeof o);
+    dd_status st = dd_api_options(&o, sizeof o, options, "dydit_bound_options", err);
+    if (st == DD_OK) st = write_bound(plan, &o, format, text, err);
+    return (dydit_status)st;
+}
