@@ -323,6 +323,7 @@ $(O)/emu/device.o: tests/checkkernel/device/device.c $(B)/flags
 	$(Q)$(COMPILE) -c -o $@ $<
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
+	@echo '$(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)' >$@.inputs # for programs with faults planted in a kernel
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 
 .SECONDARY:
