@@ -11,6 +11,13 @@
 #error "dydit is not built with fast-math: it breaks NaN checks and the exactness of skipping"
 #endif
 
+/* Short functions that CUDA kernels use as well. */
+#ifdef __CUDACC__
+#define DD_HD_INLINE static inline __host__ __device__
+#else
+#define DD_HD_INLINE static inline
+#endif
+
 typedef enum dd_dtype { DD_F32 = 0, DD_F16, DD_BF16, DD_F64, DD_I64, DD_I32, DD_U8 } dd_dtype;
 
 /* Bytes of one element. */
@@ -28,31 +35,31 @@ static inline size_t dd_dtype_bytes(dd_dtype t)
     return 0;
 }
 
-static inline float dd_f32_from_bits(uint32_t u)
+DD_HD_INLINE float dd_f32_from_bits(uint32_t u)
 {
     float f;
     memcpy(&f, &u, sizeof f);
     return f;
 }
 
-static inline uint32_t dd_f32_bits(float f)
+DD_HD_INLINE uint32_t dd_f32_bits(float f)
 {
     uint32_t u;
     memcpy(&u, &f, sizeof u);
     return u;
 }
 
-static inline float dd_bf16_to_f32(uint16_t h) { return dd_f32_from_bits((uint32_t)h << 16); }
+DD_HD_INLINE float dd_bf16_to_f32(uint16_t h) { return dd_f32_from_bits((uint32_t)h << 16); }
 
 /* Round to nearest, ties to even; NaN stays NaN. */
-static inline uint16_t dd_f32_to_bf16(float f)
+DD_HD_INLINE uint16_t dd_f32_to_bf16(float f)
 {
     uint32_t u = dd_f32_bits(f);
     if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40u);
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
-static inline float dd_f16_to_f32(uint16_t h)
+DD_HD_INLINE float dd_f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = (h >> 10) & 0x1fu, man = h & 0x3ffu;
     if (exp == 0x1fu) return dd_f32_from_bits(sign | 0x7f800000u | (man << 13));
@@ -75,12 +82,12 @@ static inline float dd_load_f32(const void *p, dd_dtype t)
 }
 
 /* A test of the exponent bits: NaN and infinity are caught whatever the compiler assumes. */
-static inline int dd_f32_finite(float f) { return (dd_f32_bits(f) & 0x7f800000u) != 0x7f800000u; }
+DD_HD_INLINE int dd_f32_finite(float f) { return (dd_f32_bits(f) & 0x7f800000u) != 0x7f800000u; }
 
 /* A routed unit is on when the float32 sigmoid of its logit exceeds 0.5. With every operation rounded to float32 that
  * happens exactly for logits above 1.5 * 2^-24: exp(-x) must round to at most 1 - 2^-23 (tests/unit/test_dtype.c). One
  * comparison, so that all backends decide alike. */
 #define DD_LOGIT_ON 0x1.8p-24f
-static inline int dd_logit_on(float logit) { return logit > DD_LOGIT_ON; }
+DD_HD_INLINE int dd_logit_on(float logit) { return logit > DD_LOGIT_ON; }
 
 #endif

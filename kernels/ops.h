@@ -104,6 +104,14 @@ static inline int64_t dd_weight_row(const dd_weight_desc *d, int64_t i)
     return in_unit / run * (d->n / d->parts) + i / d->n_unit * run + in_unit % run;
 }
 
+/* The inverse: which row of the packed weight row i of data becomes. */
+DD_HD_INLINE int64_t dd_weight_packed_row(const dd_weight_desc *d, int64_t i)
+{
+    if (d->parts <= 1) return i;
+    const int64_t run = d->n_unit / d->parts, part = d->n / d->parts, in_part = i % part;
+    return in_part / run * d->n_unit + i / part * run + in_part % run;
+}
+
 /* c[s,l,:] = SiLU(temb[first_step + s,:] + labels_emb[labels[l],:]), s < n_steps (device scalar range below) */
 typedef struct dd_cond_args {
     const float *temb;     /* [steps,D] timestep embeddings */

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Formula: y = (x - mean) / sqrt(var + eps) * (1 + scale) + shift, mean and var over the row, var biased.
-// Layout: rows of D floats; with a list x is gathered and y compact.
+// Layout: x rows of D floats, y float32 or bf16; with a list x is gathered and y compact.
 // Thread mapping: a warp per row, lanes along it; warps past the count of rows leave.
-// Budget: no shared memory, at most 48 registers; the row is read three times, from the L1 cache after the first.
-// Preconditions: y_format is float32, ldy >= D; idx only with a count.
+// Budget: at most 48 registers, no shared memory; the row is read three times, from the L1 cache after the first.
+// Preconditions: ldy >= D; idx only with a count.
 // Precision: float32. Two passes; the second also sums x - mean and corrects mean and variance by it (Chan's corrected
 // two-pass form), so that a large mean costs no accuracy. Sums have a fixed order: a row does not depend on the others.
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/element.cuh"
 
 #define WARPS 4
 
+template <class Y>
 static __global__ void __launch_bounds__(WARPS *DD_WARP)
     adaln_kernel(dd_adaln_args a, int64_t rows, const int32_t *step)
 {
@@ -19,7 +21,7 @@ static __global__ void __launch_bounds__(WARPS *DD_WARP)
     const int64_t row = row_at(a.rows, i);
     const float *x = a.x + row * d, *cond = cond_at(a.cond, *step, row / a.s);
     const float *shift = cond + a.shift, *scale = cond + a.scale;
-    float *y = (float *)a.y + i * a.ldy;
+    Y *y = (Y *)a.y + i * a.ldy;
     float sum = 0, off = 0, square = 0;
     for (int j = lane; j < d; j += DD_WARP) sum += x[j];
     const float n = (float)d, mean = warp_sum(sum) / n;
@@ -30,16 +32,23 @@ static __global__ void __launch_bounds__(WARPS *DD_WARP)
     }
     off = warp_sum(off) / n;
     const float var = warp_sum(square) / n - off * off, rstd = 1.0f / sqrtf(var + DD_LN_EPS);
-    for (int j = lane; j < d; j += DD_WARP) y[j] = fmaf(((x[j] - mean) - off) * rstd, 1.0f + scale[j], shift[j]);
+    for (int j = lane; j < d; j += DD_WARP) {
+        const float normal = ((x[j] - mean) - off) * rstd;
+        y[j] = rounded<Y>(fmaf(normal, 1.0f + scale[j], shift[j]));
+    }
 }
 
 dd_status dd_cuda_adaln(const dd_exec *exec, const dd_adaln_args *args)
 {
     if (!exec_ok(exec) || args == NULL || args->x == NULL || args->y == NULL) return DD_ERR_ARG;
     if (args->r <= 0 || args->s <= 0 || args->d <= 0 || !cond_table_ok(&args->cond)) return DD_ERR_ARG;
-    if (args->y_format != DD_FMT_F32) return DD_ERR_UNSUPPORTED;
     const int64_t all = (int64_t)args->r * args->s, blocks = ceil_div(all, WARPS);
     if (args->ldy < args->d || !rows_ok(&args->rows) || !grid_ok(blocks, 1)) return DD_ERR_ARG;
-    adaln_kernel<<<(unsigned)blocks, WARPS * DD_WARP, 0, stream_of(exec)>>>(*args, all, exec->step);
+    const unsigned x = (unsigned)blocks, threads = WARPS * DD_WARP;
+    switch (args->y_format) {
+    case DD_FMT_F32: adaln_kernel<float><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
+    case DD_FMT_BF16: adaln_kernel<bf16><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
+    default: return DD_ERR_UNSUPPORTED;
+    }
     return launched();
 }

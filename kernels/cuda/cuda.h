@@ -22,13 +22,19 @@ extern const dd_ops dd_cuda_ops;
 /* Bytes of device memory of a packed weight; 0 where the description is no matrix or asks for what is not there. */
 size_t dd_cuda_packed_bytes(const dd_weight_desc *desc);
 
-/* Writes rows [first, last) of the packed weight to staging (host memory, from its start), to be uploaded to the same
- * rows of the device's copy. Calls on different rows may run at once. ERR_FORMAT: a value that is not finite. */
-dd_status dd_cuda_pack_rows(const dd_weight_desc *desc, int64_t first, int64_t last, void *staging);
+/* Packs rows [first, last) of the file: raw (device, aligned to 16 bytes) holds them as they lie there, in desc->dtype;
+ * their places in data (device, dd_cuda_packed_bytes, aligned to 16 bytes) get what ops read. desc is read on the host, its
+ * data never. *bad (device) becomes 1 if a stored value is not finite, which the exactness of skipping rests on; else it
+ * is left as it was. Enqueues on the stream (cudaStream_t) as ops do. */
+dd_status dd_cuda_pack(void *stream, const dd_weight_desc *desc, const void *raw, int64_t first, int64_t last,
+                       void *data, int32_t *bad);
 
 /* Makes the header in storage (DD_CUDA_HEADER bytes of host memory, owned by the caller as data is), which ops get. data:
  * device memory of dd_cuda_packed_bytes, filled before an op runs. */
 dd_status dd_cuda_pack_bind(const dd_weight_desc *desc, const void *data, void *storage, dd_packed **out);
+
+/* Enqueues *step (device) = value: the step counter of the ops behind it on the stream. */
+dd_status dd_cuda_set_step(void *stream, int32_t *step, int32_t value);
 
 #ifdef __cplusplus
 }

@@ -1,95 +1,131 @@
 // SPDX-License-Identifier: MIT
 // Formula: acc[i,n] = sum_k a[i,k] w[n,k] over the active chunks of N and K, then bias, GELU (tanh) or gated residual.
-// Layout: a row-major, compact along K; w row-major [n,k] in the order of units; c compact along N, c_unit columns from one
-// unit to the next; the residual scatters rows by the list.
-// Thread mapping: a block per TILE x TILE of the result (x: rows, y: columns), 4 x 4 results a thread, 16 apart, so that
-// reads of shared memory are conflict-free and writes coalesce. The grid is that of all rows and columns; blocks past the
-// rows and columns in force leave before they read anything else.
-// Budget: two panels of DEPTH x (TILE + 1) floats in shared memory (8.1 KiB), at most 64 registers.
+// Layout: a row-major, compact along K; w row-major [n,k] in the order of units, both float32 or both bf16; c compact along
+// N, c_unit columns from one unit to the next; the residual scatters rows by the list.
+// Thread mapping: a block per TILE x TILE of the result (x: rows, y: columns). A thread has ROWS neighbouring rows of COLS
+// columns that lie SIDE apart, so that reads of shared memory are wide or conflict-free and writes coalesce. A thread loads
+// whole chunks along K. The grid is that of all rows and columns; blocks past those in force leave before they read more.
+// Budget: at most 96 registers, 16384 bytes of shared memory: two panels of DEPTH x TILE floats.
 // Preconditions: gemm_ok. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: float32, one fused multiply-add per product, k ascending, from zero: a result depends on its own row of a and
 // w alone, whatever m, the other rows or slices are.
 #include "kernels/cuda/gemm.cuh"
 
 #define TILE 64
-#define DEPTH 16
-#define SIDE 16 // threads along each side of a tile
-#define EACH (TILE / SIDE)
-#define THREADS (SIDE * SIDE)
+#define DEPTH 32
+#define ROWS 8
+#define COLS 4
+#define SIDE (TILE / COLS)
+#define THREADS (TILE / ROWS * SIDE)
+#define CHUNKS (DEPTH / DD_CHUNK)
+#define STRIDE (THREADS / CHUNKS) // rows of a panel that the block loads at once
+#define LOADS (TILE / STRIDE)
 
-// One panel: rows [first, first + TILE) of a matrix of `rows` rows, DEPTH values from k0 on, transposed; zero outside.
+// TILE rows of a matrix, DEPTH values of each, transposed; zero outside of the matrix. Row r of chunk c is in column
+// r ^ 8c, so that the transposing writes of a warp, 8 rows of 4 chunks, fall into different banks.
 struct panel {
-    float v[DEPTH][TILE + 1]; // + 1: the transposing writes fall into different banks
+    float v[DEPTH][TILE];
 };
 
-static __device__ __forceinline__ void load_a(panel &p, const dd_gemm_args &g, int64_t first, int64_t rows, int k0,
-                                              int k)
+static __device__ __forceinline__ int panel_column(int row, int chunk) { return row ^ chunk * DD_CHUNK; }
+
+// rows: those that this thread loads from, NULL outside of the matrix.
+template <class T>
+static __device__ __forceinline__ void panel_load(panel &p, const T *const (&rows)[LOADS], const int32_t *k_list,
+                                                  int k0, int k, bool vector)
 {
-    for (int i = threadIdx.x; i < TILE * DEPTH; i += THREADS) {
-        const int row = i / DEPTH, d = i % DEPTH;
-        const bool in = first + row < rows && k0 + d < k;
-        p.v[d][row] = in ? ((const float *)g.a)[(first + row) * g.lda + k0 + d] : 0.0f;
+    const int chunk = threadIdx.x % CHUNKS, at = k0 + chunk * DD_CHUNK, live = k - at;
+    const int from = live > 0 ? list_column(k_list, at) : 0;
+#pragma unroll
+    for (int l = 0; l < LOADS; l++) {
+        const int column = panel_column((int)threadIdx.x / CHUNKS + l * STRIDE, chunk);
+        float v[DD_CHUNK];
+        load_part(v, rows[l] + from, rows[l] ? live : 0, vector);
+#pragma unroll
+        for (int i = 0; i < DD_CHUNK; i++) p.v[chunk * DD_CHUNK + i][column] = v[i];
     }
 }
 
-static __device__ __forceinline__ void load_w(panel &p, const gemm_slice &w, int first, int k0)
+static __device__ __forceinline__ void multiply(float (&acc)[ROWS][COLS], const panel &a, const panel &b)
 {
-    for (int i = threadIdx.x; i < TILE * DEPTH; i += THREADS) {
-        const int row = i / DEPTH, d = i % DEPTH;
-        const bool in = first + row < w.n && k0 + d < w.k;
-        float v = 0;
-        if (in) v = w.w[(int64_t)list_column(w.n_list, first + row) * w.ld + list_column(w.k_list, k0 + d)];
-        p.v[d][row] = v;
-    }
-}
-
-static __global__ void __launch_bounds__(THREADS) gemm_kernel(dd_gemm_args g, gemm_weight weight, const int32_t *step)
-{
-    __shared__ panel a, b;
-    const gemm_slice w = gemm_slice_at(g, weight, *step);
-    const int64_t m = rows_live(g.rows, g.m), row0 = (int64_t)blockIdx.x * TILE;
-    const int col0 = (int)blockIdx.y * TILE, tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
-    if (row0 >= m || col0 >= w.n) return;
-    float acc[EACH][EACH] = {{0}};
-    for (int k0 = 0; k0 < w.k; k0 += DEPTH) {
-        load_a(a, g, row0, m, k0, w.k);
-        load_w(b, w, col0, k0);
-        __syncthreads();
+    const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
+#pragma unroll 1
+    for (int chunk = 0; chunk < CHUNKS; chunk++)
 #pragma unroll
-        for (int d = 0; d < DEPTH; d++) {
-            float x[EACH], y[EACH];
+        for (int i = 0; i < DD_CHUNK; i++) {
+            const float *row = a.v[chunk * DD_CHUNK + i], *column = b.v[chunk * DD_CHUNK + i];
+            float x[ROWS], y[COLS];
+            load_chunk(x, row + panel_column(ty * ROWS, chunk));
 #pragma unroll
-            for (int i = 0; i < EACH; i++) {
-                x[i] = a.v[d][ty + i * SIDE];
-                y[i] = b.v[d][tx + i * SIDE];
-            }
+            for (int c = 0; c < COLS; c++) y[c] = column[panel_column(tx + c * SIDE, chunk)];
 #pragma unroll
-            for (int i = 0; i < EACH; i++)
+            for (int r = 0; r < ROWS; r++)
 #pragma unroll
-                for (int j = 0; j < EACH; j++) acc[i][j] = fmaf(x[i], y[j], acc[i][j]);
+                for (int c = 0; c < COLS; c++) acc[r][c] = fmaf(x[r], y[c], acc[r][c]);
         }
+}
+
+template <class C>
+static __device__ __forceinline__ void store(const dd_gemm_args &g, const gemm_slice &s, int64_t item, int64_t m,
+                                             int column, int32_t step, const float (&acc)[ROWS][COLS])
+{
+    gemm_column columns[COLS];
+#pragma unroll
+    for (int c = 0; c < COLS; c++)
+        if (column + c * SIDE < s.n) columns[c] = gemm_column_at(g, s, column + c * SIDE);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        if (item + r >= m) break;
+        const gemm_out<C> out = gemm_out_at<C>(g, item + r, step);
+#pragma unroll
+        for (int c = 0; c < COLS; c++)
+            if (column + c * SIDE < s.n) gemm_store(g, out, columns[c], acc[r][c]);
+    }
+}
+
+template <class T, class C>
+static __global__ void __launch_bounds__(THREADS)
+    gemm_kernel(dd_gemm_args g, gemm_weight<T> w, bool a_vector, bool w_vector, const int32_t *step)
+{
+    __shared__ __align__(DD_VECTOR) panel a, b;
+    const gemm_slice s = gemm_slice_at(g, w, *step);
+    const int64_t m = rows_live(g.rows, g.m), row0 = (int64_t)blockIdx.x * TILE;
+    const int col0 = (int)blockIdx.y * TILE;
+    if (row0 >= m || col0 >= s.n) return;
+    const T *a_rows[LOADS], *w_rows[LOADS];
+#pragma unroll
+    for (int l = 0; l < LOADS; l++) {
+        const int i = (int)threadIdx.x / CHUNKS + l * STRIDE;
+        a_rows[l] = row0 + i < m ? (const T *)g.a + (row0 + i) * g.lda : NULL;
+        w_rows[l] = col0 + i < s.n ? w.w + (int64_t)list_column(s.n_list, col0 + i) * w.k : NULL;
+    }
+    float acc[ROWS][COLS] = {{0}};
+    for (int k0 = 0; k0 < s.k; k0 += DEPTH) {
+        panel_load(a, a_rows, NULL, k0, s.k, a_vector);
+        panel_load(b, w_rows, s.k_list, k0, s.k, w_vector);
+        __syncthreads();
+        multiply(acc, a, b);
         __syncthreads(); // the panels are written again
     }
-#pragma unroll
-    for (int i = 0; i < EACH; i++) {
-        const int64_t item = row0 + ty + i * SIDE;
-        if (item >= m) break;
-        const gemm_out out = gemm_out_at(g, item, *step);
-#pragma unroll
-        for (int j = 0; j < EACH; j++)
-            if (col0 + tx + j * SIDE < w.n) gemm_store(g, w, out, col0 + tx + j * SIDE, acc[i][j]);
-    }
+    store<C>(g, s, row0 + threadIdx.x / SIDE * ROWS, m, col0 + threadIdx.x % SIDE, *step, acc);
+}
+
+template <class T, class C> static dd_status launch(const dd_exec *exec, const dd_gemm_args *args)
+{
+    const dd_packed *p = args->w;
+    const gemm_weight<T> w = {(const T *)p->data, (int)p->n, (int)p->k, (int)p->unit};
+    const int64_t x = ceil_div(args->m, TILE), y = ceil_div(p->n, TILE);
+    if (!grid_ok(x, y)) return DD_ERR_ARG;
+    if (x == 0) return DD_OK;
+    gemm_kernel<T, C><<<dim3((unsigned)x, (unsigned)y), THREADS, 0, stream_of(exec)>>>(
+        *args, w, vector_ok<T>(args->a, args->lda), vector_ok<T>(p->data, p->k), exec->step);
+    return launched();
 }
 
 dd_status dd_cuda_gemm(const dd_exec *exec, const dd_gemm_args *args)
 {
     const dd_status st = gemm_ok(exec, args);
     if (st != DD_OK) return st;
-    const dd_packed *p = args->w;
-    const gemm_weight w = {(const float *)p->data, (int)p->n, (int)p->k, (int)p->unit};
-    const int64_t x = ceil_div(args->m, TILE), y = ceil_div(p->n, TILE);
-    if (!grid_ok(x, y)) return DD_ERR_ARG;
-    if (x == 0) return DD_OK;
-    gemm_kernel<<<dim3((unsigned)x, (unsigned)y), THREADS, 0, stream_of(exec)>>>(*args, w, exec->step);
-    return launched();
+    if (args->a_format == DD_FMT_F32) return launch<float, float>(exec, args);
+    return args->c_format == DD_FMT_F32 ? launch<bf16, float>(exec, args) : launch<bf16, bf16>(exec, args);
 }

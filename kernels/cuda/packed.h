@@ -9,9 +9,9 @@
 
 struct dd_packed {
     uint32_t tag;
-    dd_dtype as; /* DD_F32; storage in bf16 is a further value */
+    dd_dtype as;
     int64_t n, k, unit;
-    const void *data; /* [n,k], device */
+    const void *data; /* [n,k] of `as`, device */
 };
 
 #endif

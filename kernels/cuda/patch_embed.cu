@@ -3,7 +3,7 @@
 // Layout: a patch is [C,p,p]; tokens row-major; W row-major [D, C*p*p].
 // Thread mapping: a block has TOKENS tokens of the distinct images and THREADS columns; a thread sums its column for all
 // of them, then writes it to every row of the batch that shares the image.
-// Budget: TOKENS patches in shared memory, at most 48 KiB; at most 64 registers.
+// Budget: at most 64 registers, 49152 bytes of shared memory for TOKENS of the largest patches.
 // Preconditions: p divides size; W is [D, C*p*p], never sliced; a patch has at most 3072 values.
 // Precision: float32, fused multiply-adds in the order of the patch.
 #include "kernels/cuda/common.cuh"

@@ -336,7 +336,9 @@ static void build(ck_case *c)
     w.k = ck_active(w.k_list, p->k);
     w.width = p->gap ? w.n / p->unit * w.c_unit : w.n;
     g->c_unit = p->gap ? w.c_unit : 0;
-    g->lda = ck_ld(p->a, w.k, p->a == DD_FMT_F32 ? 3 : 2);
+    /* Rows of half of the cases begin at multiples of 16 bytes, which kernels may read in another way. */
+    const int64_t more = p->m % 2 == 0 ? DD_CHUNK - w.k % DD_CHUNK : p->a == DD_FMT_F32 ? 3 : 2;
+    g->lda = ck_ld(p->a, w.k, more);
     g->ldc = ck_ld(p->c, w.width, p->c == DD_FMT_F32 ? 5 : 2);
     if (!p->no_bias) g->bias = ck_in_f32(c, "bias", (size_t)p->n, CK_NORMAL);
     if (p->rows >= 0) g->rows = ck_row_list(c, p->m, p->rows);

@@ -245,13 +245,34 @@ static void solver_steps(void **state)
     assert_string_equal(dst, "xyc");
 }
 
+static void packed_rows(void **state)
+{
+    (void)state;
+    static const int64_t descs[][3] = {
+        {48, 16, 2}, {216, 72, 3}, {24, 24, 3}, {24, 8, 1}, {5, 5, 0}}; /* n, unit, parts */
+    for (size_t d = 0; d < sizeof descs / sizeof descs[0]; d++) {
+        const dd_weight_desc w = {.n = descs[d][0], .k = 1, .n_unit = descs[d][1], .parts = descs[d][2]};
+        for (int64_t i = 0; i < w.n; i++) assert_int_equal(dd_weight_packed_row(&w, dd_weight_row(&w, i)), i);
+    }
+    const dd_weight_desc w = {.n = 48, .k = 1, .n_unit = 16, .parts = 2}; /* 8 rows of each part in a unit */
+    assert_int_equal(dd_weight_packed_row(&w, 7), 7);
+    assert_int_equal(dd_weight_packed_row(&w, 8), 16);
+    assert_int_equal(dd_weight_packed_row(&w, 24), 8);
+    assert_int_equal(dd_weight_packed_row(&w, 47), 47);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_bias_and_slices),    cmocka_unit_test(gemm_gelu_and_residual),
-        cmocka_unit_test(adaln_by_hand),           cmocka_unit_test(attention_by_hand),
-        cmocka_unit_test(route_by_hand),           cmocka_unit_test(patches_there_and_back),
-        cmocka_unit_test(conditions_and_guidance), cmocka_unit_test(solver_steps),
+        cmocka_unit_test(gemm_bias_and_slices),
+        cmocka_unit_test(gemm_gelu_and_residual),
+        cmocka_unit_test(adaln_by_hand),
+        cmocka_unit_test(attention_by_hand),
+        cmocka_unit_test(route_by_hand),
+        cmocka_unit_test(patches_there_and_back),
+        cmocka_unit_test(conditions_and_guidance),
+        cmocka_unit_test(solver_steps),
+        cmocka_unit_test(packed_rows),
     };
     return cmocka_run_group_tests(tests, open_runners, close_runners);
 }

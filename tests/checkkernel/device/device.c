@@ -199,19 +199,31 @@ static void release(void)
     turn = 0;
 }
 
+/* Rows of the file go to the device as they are, in two uneven parts, as large weights do. */
 static dd_status pack(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out)
 {
     (void)impl;
-    const size_t bytes = dd_cuda_packed_bytes(desc);
-    unsigned char *staging = ck_alloc(bytes);
-    const int64_t half = desc->n / 2; /* in two calls, as a thread pool would */
-    dd_status st = dd_cuda_pack_rows(desc, 0, half, staging);
-    if (st == DD_OK) st = dd_cuda_pack_rows(desc, half, desc->n, staging + bytes / (size_t)desc->n * (size_t)half);
+    const size_t row = (size_t)desc->k * dd_dtype_bytes(desc->dtype), bytes = dd_cuda_packed_bytes(desc);
+    const int64_t ends[] = {0, (desc->n + 2) / 3, desc->n};
+    int32_t *bad, found = 0;
+    dd_status st = bytes ? DD_OK : DD_ERR_ARG;
     must(cudaMalloc(&weight, bytes));
-    must(cudaMemcpy(weight, staging, bytes, cudaMemcpyHostToDevice));
-    if (st == DD_OK) st = dd_cuda_pack_bind(desc, weight, storage, out);
-    free(staging);
-    return st;
+    must(cudaMalloc((void **)&bad, sizeof *bad));
+    must(cudaMemset(bad, 0, sizeof *bad));
+    for (int i = 0; i < 2 && st == DD_OK; i++) {
+        const size_t n = row * (size_t)(ends[i + 1] - ends[i]);
+        void *raw;
+        if (n == 0) continue;
+        must(cudaMalloc(&raw, n));
+        must(cudaMemcpy(raw, (const unsigned char *)desc->data + row * (size_t)ends[i], n, cudaMemcpyHostToDevice));
+        st = dd_cuda_pack(NULL, desc, raw, ends[i], ends[i + 1], weight, bad);
+        must(cudaDeviceSynchronize());
+        must(cudaFree(raw));
+    }
+    must(cudaMemcpy(&found, bad, sizeof found, cudaMemcpyDeviceToHost));
+    must(cudaFree(bad));
+    if (st == DD_OK && found) st = DD_ERR_FORMAT;
+    return st == DD_OK ? dd_cuda_pack_bind(desc, weight, storage, out) : st;
 }
 
 static size_t scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t head_dim, int32_t router_hidden)
@@ -228,6 +240,7 @@ ck_impl ck_device_impl(void)
     return (ck_impl){.name = "emu",
                      .ops = &dd_cuda_ops,
                      .emulated = true,
+                     .bf16 = DD_FMT_BF16,
                      .isa = -1,
                      .packed_bytes = packed_bytes,
                      .pack = pack,
