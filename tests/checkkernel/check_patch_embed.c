@@ -13,7 +13,7 @@ typedef struct params {
 
 static void list(ck_list *l)
 {
-    static const int dims[][5] = {{1, 2, 4, 8, 2},  {2, 4, 3, 6, 3}, {3, 3, 1, 12, 4},
+    static const int dims[][5] = {{1, 2, 4, 8, 2},  {2, 4, 3, 6, 3}, {3, 3, 1, 12, 4}, {1, 2, 2, 6, 2},
                                   {1, 1, 16, 4, 1}, {2, 2, 5, 2, 1}, {2, 4, 4, 32, 2}}; /* B R C size p */
     static const int widths[] = {24, 49, 74, 1, 384, 1152};
     for (int i = 0; i < CK_COUNT(dims); i++)

@@ -48,7 +48,7 @@ static void list(ck_list *l)
     for (int m = CK_NONE; m < CK_MASKS; m++)
         add_case(
             l,
-            (params){.r = 2, .s = 65, .d = 16, .j = 4, .from = FORCED, .detail = m, .how = CK_NORMAL, .stats = m & 1});
+            (params){.r = 2, .s = 165, .d = 16, .j = 4, .from = FORCED, .detail = m, .how = CK_NORMAL, .stats = m & 1});
 }
 
 /* Sure: 0 or 1; else -1. */

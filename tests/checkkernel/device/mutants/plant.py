@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Plants faults in copies of the CUDA kernels.
+
+    plant.py jobs [UNIT...]            the work, in parts: a line `UNIT CONFIG PART` each
+    plant.py write UNIT PART FOLDER    FOLDER/faulty.cu and FOLDER/plan, lines `NUMBER|NAME|OPS|OPTIONS|WORDS`
+
+UNIT.def has the faults of kernels/cuda/UNIT.cu and of the headers it includes. A record is separated by empty lines:
+
+    fault: what is wrong
+    in: gemm.cuh             the file of kernels/cuda; UNIT.cu unless said otherwise
+    - acc += g.bias[n]       must be there exactly once, whatever the white space; further pairs follow
+    + acc += g.bias[i]
+    by: FAIL .*: value       what must be printed, an extended regular expression
+    op: gemm                 who looks, names between commas; UNIT unless said otherwise
+    case: m1,*               a glob of cases; small ones of all unless said otherwise
+    config: tsan             release unless said otherwise
+    whole: yes               without the edits of `trim:`
+
+A record `trim:`, at most one, has edits for all copies, to compile less of them; its case is the others' if they name none.
+
+All faults of a part are one source, a translation of CUDA being slow to start: each copy of the files is a namespace, and
+every function that others call becomes a choice among the copies by the environment variable DD_FAULT; 0 is without a
+fault. Loops are not unrolled, which changes no result and makes the code an eighth of the size."""
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KERNELS = "kernels/cuda/"
+PER_PART = 8
+FIELDS = {"in", "by", "op", "case", "config", "whole"}
+SMALL = "--most=40000"
+
+
+class Fault:
+    def __init__(self, unit, name, line):
+        self.unit, self.name, self.line = unit, name, line
+        self.edits, self.fields, self.trim = [], {}, None
+
+    def get(self, field, otherwise=""):
+        return self.fields.get(field, otherwise)
+
+    @property
+    def kind(self):
+        """What faults of one program have in common."""
+        return self.get("config", "release"), self.get("whole")
+
+    @property
+    def options(self):
+        if self.get("case"):
+            return "--case=" + self.get("case")
+        return (f"--case={self.trim.get('case')} " if self.trim else "") + SMALL
+
+    def complain(self, what):
+        sys.exit(f"{self.unit}.def:{self.line}: {self.name}: {what}")
+
+
+def read_records(unit):
+    records = []
+    with open(os.path.join(HERE, unit + ".def"), encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            line = line.strip()
+            if not line or line.startswith("#"):
+                continue
+            key, _, value = line.partition(" ")
+            if key in ("fault:", "trim:"):
+                records.append(Fault(unit, value.strip(), number))
+                records[-1].is_trim = key == "trim:"
+            elif key == "-":
+                records[-1].edits.append([value.strip(), ""])
+            elif key == "+" and records[-1].edits:
+                records[-1].edits[-1][1] = value.strip()
+            elif key.endswith(":") and key[:-1] in FIELDS:
+                records[-1].fields[key[:-1]] = value.strip()
+            else:
+                sys.exit(f"{unit}.def:{number}: not understood: {line}")
+    return records
+
+
+def read_faults(unit):
+    records = read_records(unit)
+    trim = next((r for r in records if r.is_trim), None)
+    faults = [r for r in records if not r.is_trim]
+    for fault in faults:
+        if not fault.edits or not fault.get("by"):
+            fault.complain("needs an edit and `by:`")
+        if not fault.get("whole"):
+            fault.trim = trim
+    return faults
+
+
+def parts(unit):
+    """(config, faults) of each part."""
+    out = []
+    for kind in sorted({f.kind for f in read_faults(unit)}):
+        faults = [f for f in read_faults(unit) if f.kind == kind]
+        n = -(-len(faults) // PER_PART)
+        out += [(kind[0], faults[i::n]) for i in range(n)]
+    return out
+
+
+def edited(text, path, record):
+    """The file's text with those edits of a record that are for it."""
+    if record is None or path != KERNELS + record.get("in", record.unit + ".cu"):
+        return text
+    for old, new in record.edits:
+        pattern = re.compile(r"\s+".join(re.escape(word) for word in old.split()))
+        found = pattern.findall(text)
+        if len(found) != 1:
+            record.complain(f"{path} has it {len(found)} times, not once: {old}")
+        text = pattern.sub(lambda _: new, text)
+    return text
+
+
+def flat(path, records, outside):
+    """A file with its .cuh headers in place; other includes are collected in `outside`, guards do their work."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for record in records:
+        text = edited(text, path, record)
+    out = [f'#line 1 "{path}"']
+    for number, line in enumerate(text.split("\n"), 1):
+        include = re.match(r'#include ([<"].*[>"])', line)
+        if not include or "ops.def" in line:
+            out.append(re.sub(r"^(\s*)#pragma unroll\s*$", r"\1#pragma unroll 1", line))
+        elif ".cuh" in line:
+            out += [flat(include[1].strip('"'), records, outside), f'#line {number + 1} "{path}"']
+        elif include[0] not in outside:
+            outside.append(include[0])
+    return "\n".join(out)
+
+
+def functions(text):
+    """(result, name, parameters) of what others call: dd_cuda_ functions at the start of a line."""
+    text = re.sub(r"//.*", "", text)
+    return re.findall(r"^((?!static)[\w ]+?[ *])(dd_cuda_\w+)\(([^()]*)\)\s*\{", text, re.M)
+
+
+def choice(result, name, parameters, n):
+    names = ", ".join(re.search(r"(\w+)$", p.strip())[1] for p in parameters.split(","))
+    cases = "\n".join(f"    case {i}: return fault_{i}::{name}_{i}({names});" for i in range(1, n))
+    return (f'extern "C" {result}{name}({parameters})\n{{\n    switch (fault()) {{\n{cases}\n'
+            f"    default: return fault_0::{name}_0({names});\n    }}\n}}\n")
+
+
+def copy(i, path, records, outside):
+    """A namespace with the files, whose names for the linker and macros do not meet those of other copies."""
+    text = flat(path, records, outside)
+    names = [name for _, name, _ in functions(text)]
+    macros = sorted(set(re.findall(r"^\s*#\s*define (\w+)", text, re.M)))
+    lines = [f"#define {name} {name}_{i}" for name in names] + [f"namespace fault_{i}\n{{", text, "}"]
+    return "\n".join(lines + [f"#undef {name}" for name in names + macros])
+
+
+def source(unit, faults):
+    outside, path = [], f"{KERNELS}{unit}.cu"
+    copies = [copy(i, path, [faults[0].trim, fault], outside) for i, fault in enumerate([None] + faults)]
+    head = outside + ["#include <stdlib.h>", "static int fault(void)",
+                      '{\n    const char *n = getenv("DD_FAULT");\n    return n ? atoi(n) : 0;\n}']
+    choices = [choice(*f, len(copies)) for f in functions(flat(path, [], []))]
+    return "\n".join(head + copies + choices)
+
+
+def write(unit, part, folder):
+    faults = parts(unit)[part][1]
+    with open(os.path.join(folder, "faulty.cu"), "w", encoding="utf-8") as f:
+        f.write(source(unit, faults))
+    with open(os.path.join(folder, "plan"), "w", encoding="utf-8") as f:
+        for i, fault in enumerate(faults, 1):
+            # The words last: they may hold the separator.
+            f.write("|".join([str(i), fault.name, fault.get("op", unit), fault.options, fault.get("by")]) + "\n")
+
+
+def main():
+    if sys.argv[1:2] == ["jobs"]:
+        units = sys.argv[2:] or sorted(f[:-4] for f in os.listdir(HERE) if f.endswith(".def"))
+        for unit in units:
+            for i, (config, _) in enumerate(parts(unit)):
+                print(unit, config, i)
+    elif sys.argv[1:2] == ["write"] and len(sys.argv) == 5:
+        write(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    else:
+        sys.exit(__doc__)
+
+
+main()
