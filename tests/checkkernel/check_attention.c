@@ -230,7 +230,7 @@ static void build(ck_case *c)
     const int64_t heads = ck_active(list, 3 * (int64_t)p->h * p->e) / (3 * p->e);
     /* Rows of a part of the cases begin at multiples of 16 bytes, which kernels may read in another way. */
     g->ldq = ck_ld(p->qkv, heads * g->ld_head, p->s % 2 == 0 ? DD_CHUNK : p->qkv == DD_FMT_F32 ? 5 : 2);
-    g->ldo = ck_ld(p->out, heads * p->e, p->out == DD_FMT_F32 ? 3 : 2);
+    g->ldo = ck_ld(p->out, heads * p->e, p->s % 4 == 0 ? DD_CHUNK : p->out == DD_FMT_F32 ? 3 : 2);
     const ck_matrix qkv = ck_matrix_open(c, "qkv", p->qkv, rows, g->ldq, false);
     const ck_matrix out = ck_matrix_open(c, "out", p->out, rows, g->ldo, true);
     g->qkv = qkv.t->p;
