@@ -321,12 +321,20 @@ $(O)/emu/device.o: tests/checkkernel/device/device.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/emu/tiles.o: INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
+$(O)/emu/tiles.o: tests/checkkernel/device/tiles.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(B)/emu/tiles: $(O)/emu/tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 
 .SECONDARY:
--include $(EMU_CK_OBJ:.o=.d)
+-include $(EMU_CK_OBJ:.o=.d) $(O)/emu/tiles.d
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
 # ---- tests ---------------------------------------------------------------------------------------------------------

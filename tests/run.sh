@@ -11,7 +11,7 @@
 # Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
-# CUDA kernels:   tests/checkkernel/device/run.sh, the same on the emulator; scripts/ptxas_report.sh fails on spills.
+# CUDA kernels:   tests/checkkernel/device/run.sh, mma.sh, the same on the emulator; scripts/ptxas_report.sh fails on spills.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -274,6 +274,7 @@ test)
     under_tsan
     shell_test "emulator" tests/emu/run.sh release
     shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
+    shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     one "CUDA kernels, registers and spills" scripts/ptxas_report.sh
     ;;
 fuzz) under_asan fuzzers ;;

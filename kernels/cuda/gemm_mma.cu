@@ -18,7 +18,7 @@
 #include "kernels/cuda/tile.cuh"
 
 // BLOCKS: on a multiprocessor at least, which limits the registers.
-template <int ROWS_, int COLS_, int DEPTH_, int WARP_ROWS_, int BLOCKS_> struct shape {
+template <int ROWS_, int COLS_, int DEPTH_, int WARP_ROWS_, int BLOCKS_> struct gemm_shape {
     enum {
         ROWS = ROWS_,
         COLS = COLS_,
@@ -205,9 +205,9 @@ template <class S> static tile tile_of(int stages)
 }
 
 // The largest first. All published widths (384, 768, 1024, 1152) are multiples of 128, so columns are not wasted by any.
-typedef shape<128, 128, 32, 64, 2> large;
-typedef shape<128, 64, 32, 64, 3> medium;
-typedef shape<64, 64, 64, 32, 3> small;
+typedef gemm_shape<128, 128, 32, 64, 2> large;
+typedef gemm_shape<128, 64, 32, 64, 3> medium;
+typedef gemm_shape<64, 64, 64, 32, 3> small;
 static const tile tiles[DD_CUDA_MMA_TILES] = {tile_of<large>(4), tile_of<large>(3), tile_of<medium>(3),
                                               tile_of<small>(3)};
 const char *const dd_cuda_gemm_mma_names[DD_CUDA_MMA_TILES] = {"128x128x32x4", "128x128x32x3", "128x64x32x3",

@@ -51,6 +51,22 @@ static __device__ __forceinline__ void load_matrices(uint32_t (&r)[2], const voi
                  : "memory");
 }
 
+static __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+static __device__ __forceinline__ void load_transposed(uint32_t (&r)[2], const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
 // Two values to bf16, nearest even, as one register: the first in its low half. NaN becomes 0x7fff.
 static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
 {
