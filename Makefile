@@ -302,6 +302,8 @@ CUDA_FLAGS := -fmad=false -I.
 EMU_CUDA := $(patsubst kernels/cuda/%.cu,$(B)/emu/cuda/%.o,$(CUDA_SRC))
 EMU_CHECKKERNEL := $(B)/emu/checkkernel
 EMU_CK_OBJ := $(O)/emu/impl.o $(O)/emu/device.o
+EMU_PACK := $(B)/emu/test_pack
+EMU_PACK_OBJ := $(O)/emu/test_pack.o
 
 $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
 		kernels/ops.def $(EMU_TOOLS)
@@ -311,30 +313,33 @@ $(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
-$(EMU_CK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
+$(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
 $(EMU_CK_OBJ): EXTRA = -DCK_DEVICE
 $(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(O)/emu/device.o: tests/checkkernel/device/device.c $(B)/flags
+$(O)/emu/device.o $(EMU_PACK_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(O)/emu/tiles.o: INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
-$(O)/emu/tiles.o: tests/checkkernel/device/tiles.c $(B)/flags
+$(O)/emu/test_tiles.o: INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
+$(O)/emu/test_tiles.o: tests/checkkernel/device/test_tiles.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(B)/emu/tiles: $(O)/emu/tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
+$(B)/emu/test_tiles: $(O)/emu/test_tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
+$(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(EMU_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
 
 .SECONDARY:
--include $(EMU_CK_OBJ:.o=.d) $(O)/emu/tiles.d
+-include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(O)/emu/test_tiles.d
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
 # ---- tests ---------------------------------------------------------------------------------------------------------

@@ -147,9 +147,7 @@ template <class T> static dd_status launch(const dd_exec *exec, const dd_attenti
     const size_t bytes = 2 * (size_t)(KEYS * pitch) * sizeof(float);
     const bool vector = vector_ok<T>(args->qkv, args->ldq) && vector_ok<T>(NULL, args->ld_head);
     const cudaStream_t stream = stream_of(exec);
-    if (pitch <= 32) attention_kernel<T, 8><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
-    else if (pitch <= 80)
-        attention_kernel<T, 20><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
+    if (pitch <= 80) attention_kernel<T, 20><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
     else attention_kernel<T, 32><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
     return launched();
 }

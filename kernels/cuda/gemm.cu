@@ -66,21 +66,24 @@ static __device__ __forceinline__ void multiply(float (&acc)[ROWS][COLS], const 
         }
 }
 
+// acc comes back changed: its rows move up, one after the other, for registers cannot be indexed and the epilogue is long.
 template <class C>
 static __device__ __forceinline__ void store(const dd_gemm_args &g, const gemm_slice &s, int64_t item, int64_t m,
-                                             int column, int32_t step, const float (&acc)[ROWS][COLS])
+                                             int column, int32_t step, float (&acc)[ROWS][COLS])
 {
     gemm_column columns[COLS];
 #pragma unroll
     for (int c = 0; c < COLS; c++)
         if (column + c * SIDE < s.n) columns[c] = gemm_column_at(g, s, column + c * SIDE);
+#pragma unroll 1
+    for (int left = ROWS; left > 0 && item < m; left--, item++) {
+        const gemm_out<C> out = gemm_out_at<C>(g, item, step);
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-        if (item + r >= m) break;
-        const gemm_out<C> out = gemm_out_at<C>(g, item + r, step);
+        for (int c = 0; c < COLS; c++) {
+            if (column + c * SIDE < s.n) gemm_store(g, out, columns[c], acc[0][c]);
 #pragma unroll
-        for (int c = 0; c < COLS; c++)
-            if (column + c * SIDE < s.n) gemm_store(g, out, columns[c], acc[r][c]);
+            for (int r = 1; r < ROWS; r++) acc[r - 1][c] = acc[r][c];
+        }
     }
 }
 

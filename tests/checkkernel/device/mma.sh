@@ -47,11 +47,11 @@ values() {
 
 tiles() { # CONFIG SETTINGS...
     local status=0
-    env "${@:2}" timeout 300 "build/$1/emu/tiles" >"$tmp/out" 2>&1 </dev/null || status=$?
+    env "${@:2}" timeout 300 "build/$1/emu/test_tiles" >"$tmp/out" 2>&1 </dev/null || status=$?
     report "tiles, $1, ${*:2}" $status "$(grep -c '^ok' "$tmp/out") of them"
 }
 
-if build release build/release/emu/checkkernel build/release/emu/tiles; then
+if build release build/release/emu/checkkernel build/release/emu/test_tiles; then
     for op in "gemm 200000" "attention 2000000"; do
         # shellcheck disable=SC2086 # words
         for settings in "EMU_MMA=exact EMU_ARCH=80" "EMU_MMA=truncate EMU_ARCH=80" \
@@ -67,7 +67,7 @@ for config in asan tsan; do
     [ $config = asan ] || flag=thread
     if ! { "${CXX:-g++}" -fsanitize=$flag -o "$tmp/probe" "$tmp/probe.cpp" && "$tmp/probe"; } >/dev/null 2>&1; then
         echo "skip - tensor-core kernels, $config # -fsanitize=$flag does not work here"
-    elif build $config "build/$config/emu/tiles"; then
+    elif build $config "build/$config/emu/test_tiles"; then
         tiles $config EMU_ORDER=forward
     fi
 done

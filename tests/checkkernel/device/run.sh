@@ -18,7 +18,8 @@ done
 "${NVCC:-nvcc}" --version 2>/dev/null | grep -q 'release 1[3-9]' || { skip "CUDA kernels" "nvcc is older than CUDA 13"; exit 0; }
 
 build() { # CONFIG
-    "$make" --no-print-directory CONFIG="$1" "build/$1/emu/checkkernel" >"$tmp/build" 2>&1 && return 0
+    "$make" --no-print-directory CONFIG="$1" "build/$1/emu/checkkernel" "build/$1/emu/test_pack" >"$tmp/build" 2>&1 &&
+        return 0
     printf 'not ok - build of %s\n' "$1"
     tail -n 20 "$tmp/build" | sed 's/^/#   /'
     return 1
@@ -39,9 +40,21 @@ cases() {
     fi
 }
 
+# packing CONFIG: weights and the step counter, by a program of its own
+packing() {
+    local name="$1: packing on the device"
+    if timeout 300 "build/$1/emu/test_pack" >"$tmp/out" 2>&1 </dev/null; then
+        printf 'ok - %s: %s tests\n' "$name" "$(grep -c '       OK ' "$tmp/out")"
+    else
+        printf 'not ok - %s\n' "$name"
+        head -n 20 "$tmp/out" | sed 's/^/#   /'
+    fi
+}
+
 all=$(sed -n 's/^DD_OP(\([a-z_]*\)).*/\1/p' kernels/ops.def | paste -sd ,)
 together=attention,route,gemm,adaln,patch_embed # ops whose threads work together
 if build release; then
+    packing release
     cases release forward "$all" 1000000
     cases release reverse $together 100000
     cases release random $together 100000
@@ -53,6 +66,7 @@ for config in asan tsan; do
     if ! { "${CXX:-g++}" -fsanitize=$flag -o "$tmp/probe" "$tmp/probe.cpp" && "$tmp/probe"; } >/dev/null 2>&1; then
         skip "CUDA kernels, $config" "-fsanitize=$flag does not work here"
     elif build $config; then
+        packing $config
         cases $config forward $together 40000
     fi
 done

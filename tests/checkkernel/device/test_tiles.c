@@ -35,7 +35,7 @@ static void verdict(bool ok, const char *what, const char *name)
 static void must(cudaError_t e)
 {
     if (e == cudaSuccess) return;
-    fprintf(stderr, "tiles: %s\n", cudaGetErrorString(e));
+    fprintf(stderr, "test_tiles: %s\n", cudaGetErrorString(e));
     exit(2);
 }
 
