@@ -111,32 +111,44 @@ static __device__ __forceinline__ void store_run(const dd_gemm_args &g, const ge
         if (i < r.live) store_one(c + i, v[i]);
 }
 
-// acc: fragments of 16 rows by 32 columns, the first of which are items row and column of the result; m: live rows.
+// Halves of fragments, 8 rows each, move up by one: registers cannot be indexed, and the epilogue is long.
+template <int ROWS> static __device__ __forceinline__ void move_up(float (&acc)[ROWS][DD_MMA_TILES][4])
+{
+#pragma unroll
+    for (int i = 0; i < ROWS; i++)
+#pragma unroll
+        for (int j = 0; j < DD_MMA_TILES; j++)
+#pragma unroll
+            for (int b = 0; b < 2; b++) {
+                acc[i][j][b] = acc[i][j][b + 2];
+                if (i + 1 < ROWS) acc[i][j][b + 2] = acc[i + 1][j][b];
+            }
+}
+
+// acc: fragments of 16 rows by 32 columns, the first of which are items row and column of the result; comes back changed.
+// m: live rows.
 template <class C, int ROWS>
 static __device__ __forceinline__ void store_fragments(const dd_gemm_args &g, const gemm_slice &s, int32_t step,
                                                        int64_t row, int64_t m, int column, bool vector,
-                                                       const float (&acc)[ROWS][DD_MMA_TILES][4])
+                                                       float (&acc)[ROWS][DD_MMA_TILES][4])
 {
     enum { SIZE = run_of<C>::SIZE, COUNT = run_of<C>::COUNT };
     const int lane = threadIdx.x % DD_WARP;
+    int64_t item = row + lane / 4;
     column_run<SIZE> runs[COUNT];
 #pragma unroll
     for (int r = 0; r < COUNT; r++) run_at(runs[r], g, s, column + r * 4 * SIZE + lane % 4 * SIZE);
-#pragma unroll
-    for (int half = 0; half < 2 * ROWS; half++) {
-        const int64_t item = row + half * 8 + lane / 4;
-        if (item >= m) return;
+#pragma unroll 1
+    for (int half = 0; half < 2 * ROWS && item < m; half++, item += 8) {
         const gemm_out<C> out = gemm_out_at<C>(g, item, step);
 #pragma unroll
         for (int r = 0; r < COUNT; r++) {
             float v[SIZE];
 #pragma unroll
-            for (int i = 0; i < SIZE; i++) {
-                const int value = r * SIZE + i; // as in fragment_column
-                v[i] = acc[half / 2][value / 2][half % 2 * 2 + value % 2];
-            }
+            for (int i = 0; i < SIZE; i++) v[i] = acc[0][(r * SIZE + i) / 2][i % 2]; // as in fragment_column
             store_run(g, out, runs[r], v, vector);
         }
+        move_up(acc);
     }
 }
 
