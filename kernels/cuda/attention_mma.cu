@@ -4,7 +4,7 @@
 // Thread mapping: a block per (row, head, 64 queries), a warp per 16 of these: its q, scores and sums are fragments in
 // registers, a lane has columns of rows l/4 and l/4 + 8. k and v of KEYS keys are in shared memory, those of the next ones on
 // their way; rows lie an odd number of 16 bytes apart, so that ldmatrix has no bank conflicts and E is not padded.
-// Budget: at most 168 registers; dynamic shared memory, 4 KEYS rows: at most 36864 bytes of shared memory.
+// Budget: at most 168 registers; at most 36864 bytes of shared memory, all of it dynamic: 4 KEYS rows.
 // Preconditions: E a multiple of 8 up to 128, ld_head >= 3E, dd_cuda_attention_mma_takes. The list of heads is on the device:
 // trusted.
 // Precision: sums in float32, E in steps of 16 and one of 8; softmax in one pass with a running maximum, corrected once per

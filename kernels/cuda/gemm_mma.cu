@@ -6,8 +6,9 @@
 // four tiles of depth DEPTH of a and w are on their way to shared memory or in use; a thread copies the same chunk of the same
 // rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and columns in
 // force leave before they read more.
-// Budget: at most 128 registers at 256 threads, 168 at 128; dynamic shared memory, (ROWS + COLS) DEPTH bf16 in each stage: at
-// most 65536 bytes of shared memory, for 128x128x32x4; 49152 for 128x128x32x3 and 64x64x64x3, 36864 for 128x64x32x3.
+// Budget: at most 168 registers, of which tiles of 256 threads may have 128; at most 65536 bytes of shared memory, all of it
+// dynamic, (ROWS + COLS) DEPTH bf16 in each stage: 65536 for 128x128x32x4, 49152 for 128x128x32x3 and 64x64x64x3, 36864 for
+// 128x64x32x3.
 // Preconditions: gemm_ok, dd_cuda_gemm_mma_takes. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: products of bf16 are exact; tensor cores add 16 of them, the last time 8 where K is an odd number of chunks, to
 // a float32 sum, k ascending from zero. That is the same for every tile, so a result depends on its own row of a and w alone.
