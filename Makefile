@@ -392,6 +392,14 @@ $(O)/emu/device.o $(EMU_PACK_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/emu/test_tiles.o: INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
+$(O)/emu/test_tiles.o: tests/checkkernel/device/test_tiles.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(B)/emu/test_tiles: $(O)/emu/test_tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	@echo '$(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)' >$@.inputs # for programs with faults planted in a kernel
@@ -425,7 +433,7 @@ $(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 .SECONDARY:
--include $(O)/tests/emu/plugin/test_plugin.d
+-include $(O)/tests/emu/plugin/test_plugin.d $(O)/emu/test_tiles.d
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 

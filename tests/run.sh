@@ -12,8 +12,8 @@
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
-# CUDA kernels:   tests/checkkernel/device/run.sh, the same on the emulator; mutants.sh beside it plants faults in them;
-#                 scripts/ptxas_report.sh fails on spills.
+# CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
+#                 in them; scripts/ptxas_report.sh fails on spills.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -276,6 +276,7 @@ test)
     under_tsan
     shell_test "emulator" tests/emu/run.sh release
     shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
+    shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
     one "CUDA kernels, registers and spills" scripts/ptxas_report.sh

@@ -10,6 +10,7 @@
 // order, so that a head does not depend on the others.
 #include <math_constants.h>
 
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/element.cuh"
 
@@ -163,7 +164,8 @@ dd_status dd_cuda_attention(const dd_exec *exec, const dd_attention_args *args)
     if (args->qkv_format != args->out_format) return DD_ERR_UNSUPPORTED;
     switch (args->qkv_format) {
     case DD_FMT_F32: return launch<float>(exec, args);
-    case DD_FMT_BF16: return launch<bf16>(exec, args);
+    case DD_FMT_BF16:
+        return dd_cuda_attention_mma_takes(args) ? dd_cuda_attention_mma(exec, args) : launch<bf16>(exec, args);
     default: return DD_ERR_UNSUPPORTED;
     }
 }

@@ -10,6 +10,7 @@
 // Precision: float32, one fused multiply-add per product, k ascending, from zero: a result depends on its own row of a and
 // w alone, whatever m, the other rows or slices are.
 #include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/gemm_mma.h"
 
 #define TILE 64
 #define DEPTH 32
@@ -129,6 +130,7 @@ dd_status dd_cuda_gemm(const dd_exec *exec, const dd_gemm_args *args)
 {
     const dd_status st = gemm_ok(exec, args);
     if (st != DD_OK) return st;
+    if (dd_cuda_gemm_mma_takes(args)) return dd_cuda_gemm_mma(exec, args, dd_cuda_gemm_mma_tile(args));
     if (args->a_format == DD_FMT_F32) return launch<float, float>(exec, args);
     return args->c_format == DD_FMT_F32 ? launch<bf16, float>(exec, args) : launch<bf16, bf16>(exec, args);
 }

@@ -84,7 +84,7 @@ ck_matrix ck_matrix_open(ck_case *c, const char *name, dd_format format, int64_t
     const dd_dtype dtype = format == DD_FMT_F32 ? DD_F32 : DD_BF16;
     const int64_t held = format == DD_FMT_BF16_BLOCKS ? (rows + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK : rows;
     ck_matrix m = {.format = format, .rows = rows, .ld = ld};
-    m.t = add(c, ck_tensor_open(name, dtype, (size_t)(held * ld), output, false));
+    m.t = add(c, ck_tensor_open(name, dtype, (size_t)(held * ld), output, ld % DD_CHUNK == 0));
     return m;
 }
 

@@ -83,7 +83,8 @@ int32_t *ck_in_i32(ck_case *c, const char *name, size_t n);
 void ck_expect_near(ck_tensor *t, int64_t i, double want, double bound, float naive);
 void ck_expect_kind(ck_tensor *t, int64_t i, ck_kind kind);
 
-/* A matrix of activations. In blocks the rows are rounded up to DD_BLOCK. */
+/* A matrix of activations. In blocks the rows are rounded up to DD_BLOCK. Aligned to 64 bytes, as the runtime's are, where
+ * its rows are whole chunks. */
 typedef struct ck_matrix {
     ck_tensor *t;
     dd_format format;

@@ -11,6 +11,9 @@
  * <= 2^-8, before they meet v; the result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
  * sums the rounded weights: at most 2^-8 sum p_j |.|, and for scores without a pattern 6 sqrt(sum (p_j 2^-8 .)^2) by the
  * same argument as in check_gemm.c. Cases with v in [2, 4) make that small enough to see how results are rounded.
+ * Tensor cores (kernels/cuda/attention_mma.cu) add K products in (K/16 + 2) 2^-23 sum |.|, cut instead of rounded: (K/8 + 4) u is
+ * below (E + 4) u for scores, and with one more rounding for each 32 keys below c_S u for the sums, up to S = 1300. Weights
+ * to base 2 have the exponent s log2(e), whose constant bears 3 roundings: below 2 u (|s_j| + |max|) and CK_APPROX.
  * A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
  * The columns between heads (ld_head) hold NaN here: nothing may come from them. */
 #include <math.h>
@@ -23,7 +26,8 @@
 typedef struct params {
     int r, s, h, e;
     ck_mask heads;
-    int gap; /* columns between heads */
+    int gap;  /* columns between heads */
+    bool odd; /* rows do not begin at multiples of 16 bytes, which kernels may need to read or write in another way */
     dd_format qkv, out;
     ck_pattern how;
     bool lifted; /* v + 3 */
@@ -33,9 +37,9 @@ typedef struct params {
 static void add_case(ck_list *l, params p)
 {
     static const char *const nans[] = {"", ",nan=q", ",nan=v"};
-    ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s", p.r, p.s, p.h, p.e,
+    ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s%s", p.r, p.s, p.h, p.e,
                 ck_format_name(p.qkv), ck_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
-                p.lifted ? ",lifted" : "", nans[p.nan]);
+                p.odd ? ",odd" : "", p.lifted ? ",lifted" : "", nans[p.nan]);
 }
 
 static void list(ck_list *l)
@@ -56,15 +60,18 @@ static void list(ck_list *l)
                 p.e = dims[e];
                 p.how = (ck_pattern)(turn % 4);
                 p.gap = turn % 2 ? 0 : (32 - 3 * p.e % 32) % 32;
+                p.odd = turn % 3 == 2;
                 if (l->level == CK_FULL || (e + f) % 10 == s) add_case(l, p);
             }
         p = (params){
             .r = 2, .s = 11, .h = 4, .e = 24, .gap = 8, .qkv = formats[f][0], .out = formats[f][1], .how = CK_NORMAL};
         for (int m = 0; m < CK_MASKS; m++) {
             p.heads = (ck_mask)m;
+            p.odd = m % 2;
             if (l->level == CK_FULL || (m + f) % 2 == 0) add_case(l, p);
         }
         p.heads = CK_NULL;
+        p.odd = false;
         for (int how = CK_UNIFORM; how < CK_PATTERNS; how++) {
             p.how = (ck_pattern)how;
             if (l->level == CK_FULL || (how + f) % 2) add_case(l, p);
@@ -228,9 +235,8 @@ static void build(ck_case *c)
                              .e = p->e};
     g->heads = ck_slices(c, "heads", 3 * (int64_t)p->h * p->e, 3 * (int64_t)p->e, p->heads, &list);
     const int64_t heads = ck_active(list, 3 * (int64_t)p->h * p->e) / (3 * p->e);
-    /* Rows of a part of the cases begin at multiples of 16 bytes, which kernels may read in another way. */
-    g->ldq = ck_ld(p->qkv, heads * g->ld_head, p->s % 2 == 0 ? DD_CHUNK : p->qkv == DD_FMT_F32 ? 5 : 2);
-    g->ldo = ck_ld(p->out, heads * p->e, p->out == DD_FMT_F32 ? 3 : 2);
+    g->ldq = ck_ld(p->qkv, heads * g->ld_head, !p->odd ? DD_CHUNK : p->qkv == DD_FMT_F32 ? 5 : 2);
+    g->ldo = ck_ld(p->out, heads * p->e, !p->odd ? DD_CHUNK : p->out == DD_FMT_F32 ? 3 : 2);
     const ck_matrix qkv = ck_matrix_open(c, "qkv", p->qkv, rows, g->ldq, false);
     const ck_matrix out = ck_matrix_open(c, "out", p->out, rows, g->ldo, true);
     g->qkv = qkv.t->p;

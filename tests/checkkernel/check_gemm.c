@@ -8,6 +8,12 @@
  *   approach to probabilistic rounding error analysis, 3.1, that fails with a probability below 2 K e^(-18) even if every
  *   rounding were the largest possible; equal values (CK_CONSTANT) keep K. +2 for the terms of second order and the
  *   reference's own rounding.
+ * - Tensor cores (kernels/cuda/gemm_mma.cu) add 8 or 16 products at once to a partial sum and cut towards zero instead of
+ *   rounding. Each product is cut at most once, by less than 2 u of the largest term, in the direction of its own sign: this
+ *   is covered as roundings are. Partial sums are cut in a common direction, by less than 2 u |partial|, K/8 times. Data
+ *   without a common sign have |partial| <= 6 sqrt(sum (a w)^2), about 6 s sqrt(pi/2) / sqrt(K) for normal ones, so that all
+ *   cuts together are below 2 u K/8 7.5 s / sqrt(K) = 1.9 sqrt(K) u s: within 6 sqrt(K) u s. For equal signs partial sums grow
+ *   to s evenly and are cut by K/8 u s in total, within K u s.
  * - Subnormals: gradual underflow of a product or sum is at most 2^-150 each; instructions for bfloat16 may flush to
  *   zero at 2^-126, of inputs (times the other factor) and of sums.
  * - GELU: slope at most 1.13. Its exponent z = 2 sqrt(2/pi) (x + 0.044715 x^3) carries 4 roundings, which e^z turns into
@@ -336,10 +342,11 @@ static void build(ck_case *c)
     w.k = ck_active(w.k_list, p->k);
     w.width = p->gap ? w.n / p->unit * w.c_unit : w.n;
     g->c_unit = p->gap ? w.c_unit : 0;
-    /* Rows of half of the cases begin at multiples of 16 bytes, which kernels may read in another way. */
+    /* Rows of a begin at multiples of 16 bytes in half of the cases, those of c in some of these: kernels may then read and
+     * write in another way. */
     const int64_t more = p->m % 2 == 0 ? DD_CHUNK - w.k % DD_CHUNK : p->a == DD_FMT_F32 ? 3 : 2;
     g->lda = ck_ld(p->a, w.k, more);
-    g->ldc = ck_ld(p->c, w.width, p->c == DD_FMT_F32 ? 5 : 2);
+    g->ldc = ck_ld(p->c, w.width, p->m % 4 == 0 ? DD_CHUNK - w.width % DD_CHUNK : p->c == DD_FMT_F32 ? 5 : 2);
     if (!p->no_bias) g->bias = ck_in_f32(c, "bias", (size_t)p->n, CK_NORMAL);
     if (p->rows >= 0) g->rows = ck_row_list(c, p->m, p->rows);
     if (p->epilogue == DD_EPI_RESIDUAL) {

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The tensor-core kernels under the emulator, beyond what run.sh does: both ways in which tensor cores may add, the widths
+# and limits of two architectures, all tiles of the GEMM against each other in several orders of threads and under
+# sanitizers, and the bank conflicts of ldmatrix. Run by tests/run.sh in `test` mode as one shell test, or by hand; prints
+# `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
+set -u
+cd "$(dirname "$0")/../../.." || exit 1
+make=${MAKE:-make}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+export TSAN_OPTIONS=halt_on_error=1 ASAN_OPTIONS=
+
+for tool in "${NVCC:-nvcc}" "${PYTHON:-python3}" "${CXX:-g++}"; do
+    command -v "$tool" >/dev/null 2>&1 || { echo "skip - tensor-core kernels # $tool is missing"; exit 0; }
+done
+"${NVCC:-nvcc}" --version 2>/dev/null | grep -q 'release 1[3-9]' ||
+    { echo "skip - tensor-core kernels # nvcc is older than CUDA 13"; exit 0; }
+
+build() { # CONFIG PROGRAMS
+    "$make" --no-print-directory CONFIG="$1" "${@:2}" >"$tmp/build" 2>&1 && return 0
+    printf 'not ok - build of %s\n' "$1"
+    tail -n 20 "$tmp/build" | sed 's/^/#   /'
+    return 1
+}
+
+# report NAME STATUS TEXT: one line, with what was printed where it failed
+report() {
+    if [ "$2" = 0 ]; then
+        printf 'ok - %s: %s\n' "$1" "$3"
+    else
+        printf 'not ok - %s: exit status %s, %s\n' "$1" "$2" "$3"
+        head -n 20 "$tmp/out" | sed 's/^/#   /'
+    fi
+}
+
+# values OP MOST SETTINGS...: cases with bf16 operands; some must pass, and ldmatrix must have been used without a conflict
+values() {
+    local status=0 passed conflicts
+    env "${@:3}" EMU_STATS=1 timeout 300 build/release/emu/checkkernel --impl=emu --quick --op="$1" --case='*bf16-*' \
+        --most="$2" >"$tmp/out" 2>&1 </dev/null || status=$?
+    passed=$(sed -n "s/^$1 *emu *\([1-9][0-9]*\) passed.*/\1/p" "$tmp/out")
+    conflicts=$(sed -n 's/.*, \([0-9]* of [1-9][0-9]* ldmatrix phases conflict\)$/\1/p' "$tmp/out")
+    [ -n "$passed" ] && [ "${conflicts%% *}" = 0 ] || status=1
+    report "$1, ${*:3}" $status "${passed:-nothing} passed, ${conflicts:-no ldmatrix}"
+}
+
+tiles() { # CONFIG SETTINGS...
+    local status=0
+    env "${@:2}" timeout 300 "build/$1/emu/test_tiles" >"$tmp/out" 2>&1 </dev/null || status=$?
+    report "tiles, $1, ${*:2}" $status "$(grep -c '^ok' "$tmp/out") of them"
+}
+
+if build release build/release/emu/checkkernel build/release/emu/test_tiles; then
+    for op in "gemm 200000" "attention 2000000"; do
+        # shellcheck disable=SC2086 # words
+        for settings in "EMU_MMA=exact EMU_ARCH=80" "EMU_MMA=truncate EMU_ARCH=80" \
+            "EMU_MMA=truncate EMU_ARCH=90 EMU_ORDER=random"; do values $op $settings; done
+    done
+    for arch in 80 86 90; do tiles release EMU_MMA=truncate EMU_ARCH=$arch; done
+    tiles release EMU_ORDER=reverse
+    tiles release EMU_ORDER=random
+fi
+echo 'int main(void) { return 0; }' >"$tmp/probe.cpp"
+for config in asan tsan; do
+    flag=address
+    [ $config = asan ] || flag=thread
+    if ! { "${CXX:-g++}" -fsanitize=$flag -o "$tmp/probe" "$tmp/probe.cpp" && "$tmp/probe"; } >/dev/null 2>&1; then
+        echo "skip - tensor-core kernels, $config # -fsanitize=$flag does not work here"
+    elif build $config "build/$config/emu/test_tiles"; then
+        tiles $config EMU_ORDER=forward
+    fi
+done
