@@ -11,11 +11,10 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 export TSAN_OPTIONS=halt_on_error=1 ASAN_OPTIONS=
 
-for tool in "${NVCC:-nvcc}" "${PYTHON:-python3}" "${CXX:-g++}"; do
+scripts/nvcc.sh >/dev/null 2>"$tmp/why" || { echo "skip - tensor-core kernels # $(cat "$tmp/why")"; exit 0; }
+for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
     command -v "$tool" >/dev/null 2>&1 || { echo "skip - tensor-core kernels # $tool is missing"; exit 0; }
 done
-"${NVCC:-nvcc}" --version 2>/dev/null | grep -q 'release 1[3-9]' ||
-    { echo "skip - tensor-core kernels # nvcc is older than CUDA 13"; exit 0; }
 
 build() { # CONFIG PROGRAMS
     "$make" --no-print-directory CONFIG="$1" "${@:2}" >"$tmp/build" 2>&1 && return 0
