@@ -243,7 +243,8 @@ static void build(ck_case *c)
     g->out = out.t->p;
     c->tokens = p->s;
     c->head_dim = p->e;
-    c->zeros_ok = p->how == CK_ZEROS;
+    /* the means of such small v are mostly subnormal, which products of bf16 may take as 0 */
+    c->zeros_ok = p->how == CK_ZEROS || p->how == CK_SMALL;
     float *plain = ck_alloc((size_t)(rows * g->ldq) * sizeof *plain);
     ck_fill(&c->rng, plain, (size_t)(rows * g->ldq), p->how);
     if (p->nan) plain[(p->s > 1) * g->ldq + (p->nan == 1 ? 3 : 2 * p->e + 4)] = dd_f32_from_bits(0x7fc00000);
