@@ -6,7 +6,7 @@
 #
 # ARCHS: those of scripts/cuda_archs.sh; all of them by default. A file whose header says `Architectures: 90a` is for these
 # alone. All others are compiled once, for compute_80, whose PTX is the one that newer devices translate; the emulator's
-# (build/emu/cuda) is taken where it is newer than all sources.
+# (build/emu/cuda) is taken where it is newer than its sources.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 folder=$1
@@ -19,9 +19,10 @@ jobs=$(nproc 2>/dev/null || echo 2)
 # own FILE: the architectures that its header names, if any
 own() { sed -n 's/^\/\/ Architectures: \([0-9a-z, ]*\)\.\?$/\1/p' "$1" | tr ', ' '\n\n' | grep . ; }
 
-# current FILE.cu FILE.ptx: was the second made of these sources?
+# current FILE.cu FILE.ptx: was the second made of these sources, by this compiler?
 current() {
-    [ "${1%/*}" = kernels/cuda ] && [ -s "$2" ] && [ -z "$(find kernels "$nvcc" -type f -newer "$2" -print -quit)" ]
+    [ "${1%/*}" = kernels/cuda ] && [ -s "$2" ] && [ "$2" -nt "$1" ] && [ "$2" -nt "$nvcc" ] &&
+        [ -z "$(find kernels \( -name '*.h' -o -name '*.cuh' -o -name '*.def' \) -newer "$2" -print -quit)" ]
 }
 
 translate() { # FILE.cu

@@ -12,7 +12,11 @@ all=$tmp/all planted=$tmp/planted
 mkdir "$all" "$planted"
 mapfile -t files < <(grep -l __global__ kernels/cuda/*.cu)
 
-scripts/nvcc.sh >/dev/null 2>"$tmp/why" || { echo "skip - machine code of CUDA kernels # $(cat "$tmp/why")"; exit 0; }
+nvcc=$(scripts/nvcc.sh 2>"$tmp/why") || { echo "skip - machine code of CUDA kernels # $(cat "$tmp/why")"; exit 0; }
+for tool in "${PYTHON:-python3}" "${CXX:-g++}" c++filt; do
+    command -v "$tool" >/dev/null 2>&1 || { echo "skip - machine code of CUDA kernels # $tool is missing"; exit 0; }
+done
+export PYTHONDONTWRITEBYTECODE=1
 
 # outcome NAME STATUS: of a command whose output is in $tmp/out; its last line is the result
 outcome() {
@@ -132,7 +136,7 @@ sass() { scripts/sass_check.sh --from "$planted" "$planted/$1.cu"; }
 
 planted_claims() {
     scripts/nvdisasm.sh >/dev/null 2>"$tmp/why" || { echo "skip - planted claims # $(cat "$tmp/why")"; return; }
-    head_is '// Instructions: STG.E; plain_kernel<2>: LDS, BAR.'
+    head_is '// Instructions: STG.E.'
     caught "a claim that holds for one kernel only" 'sass: plain.cu: empty_kernel on sm_80: STG.E is claimed and not there$' sass plain
     head_is '// Instructions: plain_kernel<2>: STG.E.128, LDS.'
     caught "a vector store that is none" 'plain_kernel<2> on sm_120: STG.E.128 is claimed and not there$' sass plain
@@ -146,6 +150,24 @@ planted_claims() {
     caught "a file without claims" 'copy.cu: has tensor-core instructions .* no field Instructions' sass copy
 }
 
+# Blocks as the budgets count them, and as CUDA's own header does.
+occupancy() {
+    "${CXX:-g++}" -std=c++17 -O1 -w -isystem "${nvcc%/bin/nvcc}/include" -o "$tmp/occupancy" \
+        tests/checkkernel/device/occupancy.cpp && "$tmp/occupancy" >"$tmp/blocks" &&
+        PYTHONPATH=scripts/cubin "${PYTHON:-python3}" -c '
+import sys, occupancy
+count = 0
+for line in sys.stdin:
+    arch, threads, registers, shared, want = line.split()
+    have = occupancy.blocks(arch, int(threads), int(registers), int(shared))
+    if have != int(want): sys.exit(f"{have} where it is {line}")
+    count += 1
+print(f"{count} times the same")
+sys.exit(count == 0)' <"$tmp/blocks"
+}
+
+occupancy >"$tmp/out" 2>&1
+outcome "blocks as in cuda_occupancy.h" $?
 planted_kernels && planted_budgets && planted_claims
 scripts/cuda_assemble.sh "$all" "${files[@]}" >"$tmp/out" 2>&1
 status=$?
