@@ -39,8 +39,12 @@ def _parse(clause):
     for amount, kind in memory:
         sums[kind] += int(amount)
     others = {}
-    for number, on in re.findall(r"(\d+) on ((?:\d+(?:, | and )?)+)", blocks[2] or ""):
-        others.update({arch: int(number) for arch in re.findall(r"\d+", on)})
+    for words in re.split(r", (?=\d+ on )", blocks[2]) if blocks[2] else []:
+        exception = re.fullmatch(r"(\d+) on (\d+(?:(?:, | and )\d+)*)", words)
+        archs = re.findall(r"\d+", exception[2]) if exception else [""]
+        if not all(arch.isdigit() and int(arch) in occupancy.LIMITS for arch in archs):
+            raise ValueError(f"'{words}' in a budget does not say how many blocks on which architectures")
+        others.update({arch: int(exception[1]) for arch in archs})
     return Budget(clause, int(registers[1]), sums[""], sums["dynamic "], int(blocks[1]), others)
 
 

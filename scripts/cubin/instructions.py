@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Holds machine code against the field Instructions of its source (header.py): instructions.py NVDISASM FOLDER FILE.cu...
 
-A clause lists, between commas, what each of its kernels must have, as a beginning of the opcode: LDSM.16.M88.4, STG.E.128. Of the
-families below a kernel may have only what is listed, so that a narrower copy or another type of product shows as well, and
-it may not use local memory. A file needs the field if its PTX has such instructions; without any it is not disassembled.
+A clause lists, between commas, what each of its kernels must have, as a beginning of the opcode: LDSM.16.M88.4, STG.E.128.
+Of the families below a kernel may have only what is listed, so that a narrower copy or another type of product shows as
+well, and it may not use local memory. A file needs the field if its PTX has such instructions; without the field it is not
+disassembled.
 Run by scripts/sass_check.sh; faults go to stderr, exit status 1."""
 import concurrent.futures
 import os

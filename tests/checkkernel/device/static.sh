@@ -81,7 +81,8 @@ planted_budgets() {
     budget_is "dynamic shared memory that no block can have" 'sm_120: 0 blocks, the budget is at least 1$' \
         "at most 16 registers, 101888 bytes of dynamic shared memory, 256 bytes of shared memory, at least 1 blocks"
     budget_is "too few blocks" 'sm_80: 8 blocks, the budget is at least 9$' "${least/least 6/least 9} (6 on 120)"
-    budget_is "too few blocks on one architecture" 'sm_120: 6 blocks, the budget is at least 7$' "$least (7 on 86 and 120)"
+    budget_is "too few blocks on one architecture" 'sm_120: 6 blocks, the budget is at least 7$' "$least (5 on 80, 7 on 86 and 120)"
+    budget_is "an architecture that there is not" "'5 on 81' in a budget does not say" "$least (5 on 81)"
     budget_is "a kernel without a budget" 'empty_kernel: no budget is for it' "plain_kernel<2>: $least"
     budget_is "a budget without a kernel" 'the budget of plain_kernel<3> is for no kernel' "$least; plain_kernel<3>: $least"
 }
