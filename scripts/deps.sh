@@ -6,8 +6,9 @@
 #   scripts/deps.sh [--no-test] [--cuda[=auto|0|1]]
 #
 #   --no-test   without what only tests need
-#   --cuda      CUDA's compiler too (scripts/cuda_fetch.sh), and what its emulator needs; --cuda=auto: where that cannot be had
-#               says so in one line and succeeds; --cuda=0: no CUDA
+#   --cuda      CUDA's compiler too (scripts/cuda_fetch.sh), what its emulator needs, and a disassembler for tests
+#               (scripts/nvdisasm.sh); --cuda=auto: where the compiler cannot be had says so in one line and succeeds;
+#               --cuda=0: no CUDA
 set -u
 cd "$(dirname "$0")/.." || exit
 
@@ -117,7 +118,11 @@ ensure() {
     [ -z "$list" ] || { echo "deps: still missing after installation: $list (compiler: $cc)" >&2; return 1; }
 }
 
-cuda() { ensure missing_for_cuda && scripts/cuda_fetch.sh; }
+# Only tests of machine code need a disassembler.
+cuda() {
+    ensure missing_for_cuda && scripts/cuda_fetch.sh || return
+    scripts/nvdisasm.sh --fetch >/dev/null 2>"$tmp/log" || echo "deps: machine code will not be looked at: $(tail -n 1 "$tmp/log")"
+}
 
 ensure missing || exit 1
 echo "deps: everything is there"

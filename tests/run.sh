@@ -13,7 +13,7 @@
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
-#                 in them; scripts/ptxas_report.sh fails on spills.
+#                 in them; static.sh holds their machine code against the budgets in the sources.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -279,7 +279,7 @@ test)
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
-    one "CUDA kernels, registers and spills" scripts/ptxas_report.sh
+    shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
     ;;
 fuzz) under_asan fuzzers ;;
 *) echo "usage: tests/run.sh check|test|fuzz" >&2; exit 2 ;;

@@ -2,7 +2,8 @@
 // Formula: y = (x - mean) / sqrt(var + eps) * (1 + scale) + shift, mean and var over the row, var biased.
 // Layout: x rows of D floats, y float32 or bf16; with a list x is gathered and y compact.
 // Thread mapping: a warp per row, lanes along it; warps past the count of rows leave.
-// Budget: at most 48 registers, no shared memory; the row is read three times, from the L1 cache after the first.
+// Budget: at most 40 registers, no shared memory, at least 12 blocks. The row is read three times, from the L1 cache after the
+// first.
 // Preconditions: ldy >= D; idx only with a count.
 // Precision: float32. Two passes; the second also sums x - mean and corrects mean and variance by it (Chan's corrected
 // two-pass form), so that a large mean costs no accuracy. Sums have a fixed order: a row does not depend on the others.

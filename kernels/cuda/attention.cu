@@ -4,7 +4,10 @@
 // Thread mapping: a block per (row, head, QUERIES queries); PARTS neighbouring lanes share a query, lane p has elements
 // RUN p .. RUN p + RUN - 1 of every WIDE of q and of the sum. Keys and values pass through shared memory, KEYS at a time, in
 // float32, rows of a multiple of WIDE; all queries of a warp read the same ones, which is a broadcast.
-// Budget: at most 128 registers, 32768 bytes of shared memory.
+// Budget: attention_kernel<*,20>: at most 128 registers, 20480 bytes of dynamic shared memory, at least 4 blocks;
+// attention_kernel<*,32>: at most 128 registers, 32768 bytes of dynamic shared memory, at least 4 blocks (3 on 86, 89 and
+// 120). That is 2 KEYS rows.
+// Instructions: LDG.E.128, LDS.128, STS.128.
 // Preconditions: E a multiple of 8 up to 128, ld_head >= 3E. The list of heads is on the device: trusted.
 // Precision: float32; softmax in one pass with a running maximum, which is corrected once per GROUP keys. Keys are added in
 // order, so that a head does not depend on the others.

@@ -4,7 +4,12 @@
 // Thread mapping: a block per (row, head, 64 queries), a warp per 16 of these: its q, scores and sums are fragments in
 // registers, a lane has columns of rows l/4 and l/4 + 8. k and v of KEYS keys are in shared memory, those of the next ones on
 // their way; rows lie an odd number of 16 bytes apart, so that ldmatrix has no bank conflicts and E is not padded.
-// Budget: at most 168 registers; at most 36864 bytes of shared memory, all of it dynamic: 4 KEYS rows.
+// Budget: attention_mma_kernel<*<16,*>>: at most 160 registers, 34816 bytes of dynamic shared memory, at least 3 blocks (2 on 86,
+// 89 and 120); attention_mma_kernel<*<8,*>>: at most 168 registers, 36864 bytes of dynamic shared memory, at least 3 blocks
+// (2 on 86, 89 and 120); attention_mma_kernel<*<9,*>>: at most 168 registers, 36864 bytes of dynamic shared memory, at least
+// 3 blocks (2 on 86, 89 and 120). That is 4 KEYS rows.
+// Instructions: HMMA.16816.F32.BF16, LDSM.16.M88.4, LDSM.16.MT88.4, LDGSTS.E.BYPASS.128; attention_mma_kernel<*<9,*>>:
+// HMMA.1688.F32.BF16, LDSM.16.MT88.2; attention_mma_kernel<*<16,*>>: HMMA.1688.F32.BF16, LDSM.16.MT88.2.
 // Preconditions: E a multiple of 8 up to 128, ld_head >= 3E, dd_cuda_attention_mma_takes. The list of heads is on the device:
 // trusted.
 // Precision: sums in float32, E in steps of 16 and one of 8; softmax in one pass with a running maximum, corrected once per
@@ -31,6 +36,17 @@ template <int MAX_, int KEYS_, bool FIXED_> struct attention_shape {
 struct key_tile {
     bf16 *k, *v;
     int chunks, pitch;
+};
+
+// Two of them. Not an array: what is indexed at run time lies in local memory.
+struct key_ring {
+    bf16 *memory;
+    int size, chunks, pitch; // size: elements of k, and of v
+    __device__ __forceinline__ key_tile operator[](int turn) const
+    {
+        bf16 *k = memory + turn * 2 * size;
+        return {k, k + size, chunks, pitch};
+    }
 };
 
 static __device__ __forceinline__ const bf16 *chunk_at(const key_tile &t, const bf16 *x, int key, int chunk)
@@ -187,9 +203,7 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int e = S::FIXED ? S::MAX * DD_CHUNK : a.e, chunks = e / DD_CHUNK, pitch = chunks | 1, head = blockIdx.y;
     const int32_t *list = list_at(a.heads, *step);
     if (head >= list_width(list, 3 * a.h * e) / (3 * e)) return;
-    const int size = S::KEYS * pitch * DD_CHUNK;
-    const key_tile ring[2] = {{memory, memory + size, chunks, pitch},
-                              {memory + 2 * size, memory + 3 * size, chunks, pitch}};
+    const key_ring ring = {memory, S::KEYS * pitch * DD_CHUNK, chunks, pitch};
     const int64_t row = (int64_t)(blockIdx.x / tiles) * a.s;
     const int query = (int)(blockIdx.x % tiles) * QUERIES + (int)threadIdx.x / DD_WARP * DD_MMA_ROWS;
     const bf16 *qkv = (const bf16 *)a.qkv + row * a.ldq + head * a.ld_head;

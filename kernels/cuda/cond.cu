@@ -2,7 +2,7 @@
 // Formula: c[s,l,:] = SiLU(temb[step + s,:] + emb[labels[l],:]), SiLU(z) = z / (1 + exp(-z)).
 // Layout: [slots, n_cond, D], row-major with ldc, float32 or bf16; slots past the last step are not written.
 // Thread mapping: a thread per element of D, grid y strides the (step, label) pairs; the step is read here.
-// Budget: at most 40 registers, no shared memory.
+// Budget: at most 32 registers, no shared memory, at least 12 blocks.
 // Preconditions: labels index emb (on the device: trusted).
 // Precision: float32, each operation rounded; expf of CUDA (2 ulp) and a division that rounds to nearest.
 #include "kernels/cuda/common.cuh"

@@ -5,7 +5,8 @@
 // Thread mapping: a block per TILE x TILE of the result (x: rows, y: columns). A thread has ROWS neighbouring rows of COLS
 // columns that lie SIDE apart, so that reads of shared memory are wide or conflict-free and writes coalesce. A thread loads
 // whole chunks along K. The grid is that of all rows and columns; blocks past those in force leave before they read more.
-// Budget: at most 96 registers, 16384 bytes of shared memory: two panels of DEPTH x TILE floats.
+// Budget: at most 96 registers, 16384 bytes of shared memory, at least 5 blocks. These are two panels of DEPTH x TILE floats.
+// Instructions: LDG.E.128, LDS.128.
 // Preconditions: gemm_ok. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: float32, one fused multiply-add per product, k ascending, from zero: a result depends on its own row of a and
 // w alone, whatever m, the other rows or slices are.

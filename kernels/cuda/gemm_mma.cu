@@ -6,9 +6,12 @@
 // four tiles of depth DEPTH of a and w are on their way to shared memory or in use; a thread copies the same chunk of the same
 // rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and columns in
 // force leave before they read more.
-// Budget: at most 168 registers, of which tiles of 256 threads may have 128; at most 65536 bytes of shared memory, all of it
-// dynamic, (ROWS + COLS) DEPTH bf16 in each stage: 65536 for 128x128x32x4, 49152 for 128x128x32x3 and 64x64x64x3, 36864 for
-// 128x64x32x3.
+// Budget: gemm_mma_kernel<*<128,128,*>: at most 128 registers, 65536 bytes of dynamic shared memory, at least 2 blocks (1 on
+// 86, 89 and 120); gemm_mma_kernel<*<128,128,*>: at most 128 registers, 49152 bytes of dynamic shared memory, at least 2
+// blocks; gemm_mma_kernel<*<128,64,*>: at most 160 registers, 36864 bytes of dynamic shared memory, at least 3 blocks (2 on
+// 86, 89 and 120); gemm_mma_kernel<*<64,64,*>: at most 136 registers, 49152 bytes of dynamic shared memory, at least 3
+// blocks (2 on 86, 89 and 120). That is (ROWS + COLS) DEPTH bf16 in each of four or three stages.
+// Instructions: HMMA.16816.F32.BF16, HMMA.1688.F32.BF16, LDSM.16.M88.4, LDSM.16.M88.2, LDGSTS.E.BYPASS.128, STG.E.128.
 // Preconditions: gemm_ok, dd_cuda_gemm_mma_takes. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: products of bf16 are exact; tensor cores add 16 of them, the last time 8 where K is an odd number of chunks, to
 // a float32 sum, k ascending from zero. That is the same for every tile, so a result depends on its own row of a and w alone.

@@ -2,7 +2,7 @@
 // Formula: the first `channels` channels of both halves become u + scale (c - u), c conditional, u null.
 // Layout: [2B,co,size,size], rows [conditional; null], in place.
 // Thread mapping: a thread per element of the guided channels of an image, consecutive along it; grid y strides images.
-// Budget: at most 32 registers, no shared memory.
+// Budget: at most 24 registers, no shared memory, at least 6 blocks.
 // Preconditions: channels <= co.
 // Precision: float32, each operation rounded, as the released models compute it.
 #include "kernels/cuda/common.cuh"

@@ -3,7 +3,7 @@
 // the offset, h = turn%4 / 2; sqrt(-2 ln u) sin v where turn is even, cos v where it is odd.
 // Layout: [B,count], a stream each. T is that of the launch that is imitated, not of this one.
 // Thread mapping: a thread per element of an image, consecutive; grid y strides images.
-// Budget: no shared memory, at most 40 registers.
+// Budget: at most 32 registers, no shared memory, at least 6 blocks.
 // Preconditions: stride is a multiple of 4; so are offsets and first is not negative, known on the device only.
 // Precision: float32. __sincosf is an approximation, and taken in spite of the rule against fast math: PyTorch's numbers
 // come from cuRAND, which computes them by logf and __sincosf, so that these two functions are the stream. An exact sine

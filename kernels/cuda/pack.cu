@@ -3,7 +3,7 @@
 // value is not finite.
 // Layout: raw [last - first, k] as in the file: f32, f16 or bf16; packed row-major [n,k], units together, f32 or bf16.
 // Thread mapping: a thread per DD_CHUNK neighbours of raw, across the ends of rows where k is no multiple of that.
-// Budget: at most 48 registers, no shared memory.
+// Budget: at most 40 registers, no shared memory, at least 6 blocks.
 // Preconditions: raw and data are multiples of 16 bytes, 0 <= first <= last <= n.
 // Precision: exact to float32, to nearest even to bf16. What overflows bf16 is not finite.
 #include "kernels/cuda/common.cuh"
@@ -22,9 +22,13 @@ static __global__ void __launch_bounds__(THREADS)
     const int live = n - at < DD_CHUNK ? (int)(n - at) : DD_CHUNK;
     if (live <= 0) return;
     float v[DD_CHUNK] = {0};
-    if (live == DD_CHUNK) load_chunk(v, raw + at);
-    else
-        for (int i = 0; i < live; i++) v[i] = to_f32(raw[at + i]);
+    if (live == DD_CHUNK) {
+        load_chunk(v, raw + at);
+    } else {
+#pragma unroll
+        for (int i = 0; i < DD_CHUNK; i++) // not to `live`: what is indexed at run time lies in local memory
+            if (i < live) v[i] = to_f32(raw[at + i]);
+    }
     bool finite = true;
 #pragma unroll
     for (int i = 0; i < DD_CHUNK; i++) finite = finite && dd_f32_finite(to_f32(rounded<To>(v[i])));
@@ -33,8 +37,9 @@ static __global__ void __launch_bounds__(THREADS)
         store_chunk(data + dd_weight_packed_row(&d, first + at / d.k) * d.k + at % d.k, v);
         return;
     }
-    for (int i = 0; i < live; i++)
-        data[dd_weight_packed_row(&d, first + (at + i) / d.k) * d.k + (at + i) % d.k] = rounded<To>(v[i]);
+#pragma unroll
+    for (int i = 0; i < DD_CHUNK; i++)
+        if (i < live) data[dd_weight_packed_row(&d, first + (at + i) / d.k) * d.k + (at + i) % d.k] = rounded<To>(v[i]);
 }
 
 static dd_status check(const dd_weight_desc *d)

@@ -3,7 +3,8 @@
 // Layout: a patch is [C,p,p]; tokens row-major; W row-major [D, C*p*p].
 // Thread mapping: a block has TOKENS tokens of the distinct images and THREADS columns; a thread sums its column for all
 // of them, then writes it to every row of the batch that shares the image.
-// Budget: at most 64 registers, 49152 bytes of shared memory for TOKENS of the largest patches.
+// Budget: at most 48 registers, 49152 bytes of dynamic shared memory, at least 2 blocks; at most 48 registers, 256 bytes of
+// dynamic shared memory, at least 10 blocks. That is TOKENS of the largest patches, and of 2 x 2 x 4 values.
 // Preconditions: p divides size; W is [D, C*p*p], never sliced; a patch has at most 3072 values.
 // Precision: float32, fused multiply-adds in the order of the patch.
 #include "kernels/cuda/common.cuh"

@@ -3,7 +3,8 @@
 // Layout: x [R*S,D], W1 row-major [J,D]; mask [R*S]; idx ascending, *count entries, the rest is not written.
 // Thread mapping: decide_kernel has a warp per token, lanes along D. list_kernel is one block that walks over the batch,
 // THREADS tokens at a time: ballots within warps, then a scan of their counts, so that the list is the same in every run.
-// Budget: decide_kernel: at most 48 registers, no shared memory; list_kernel: at most 48 registers, 32 bytes of shared memory.
+// Budget: decide_kernel: at most 40 registers, no shared memory, at least 6 blocks; list_kernel: at most 40 registers, 32
+// bytes of shared memory, at least 6 blocks.
 // Preconditions: W1 is [J,D], never sliced; R*S fits 32 bits.
 // Precision: float32 sums in a fixed order. The decision is one comparison of the rounded logit, as everywhere.
 #include "kernels/cuda/common.cuh"

@@ -3,7 +3,7 @@
 // (v+1)/2, LOG_MIN where the model has no variance channels; DDIM: x = MX0 x0 + ME eps + SIGMA noise.
 // Layout: latents [B,C,size,size] in place; out rows of co channels, eps first, then v.
 // Thread mapping: a thread per element of an image, consecutive; grid y strides images; coefficients by the step.
-// Budget: at most 48 registers, no shared memory.
+// Budget: at most 40 registers, no shared memory, at least 6 blocks.
 // Preconditions: co is C or 2C. noise where SIGMA is not 0: known on the device only, where NaN comes of it.
 // Precision: float32, each operation rounded, in the order of the published sampling code.
 #include "kernels/cuda/common.cuh"

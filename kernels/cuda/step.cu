@@ -3,7 +3,7 @@
 // Layout: one integer, which ops index their tables of steps by.
 // Thread mapping: one thread. A kernel and no copy from the host, so that steps in flight need no host memory each and a
 // graph can record it.
-// Budget: at most 16 registers, no shared memory.
+// Budget: at most 8 registers, no shared memory, at least 16 blocks.
 // Preconditions: step is not NULL.
 // Precision: exact.
 #include "kernels/cuda/common.cuh"

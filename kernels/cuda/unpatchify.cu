@@ -2,7 +2,7 @@
 // Formula: out[r, c, gy*p+py, gx*p+px] = tokens[r*S + gy*(size/p)+gx, (py*p+px)*co + c].
 // Layout: tokens of p*p*co values, channel fastest, to [R,co,size,size].
 // Thread mapping: a thread per element of out, consecutive along x, so that the writes coalesce.
-// Budget: at most 40 registers, no shared memory.
+// Budget: at most 32 registers, no shared memory, at least 6 blocks.
 // Preconditions: p divides size.
 // Precision: exact, values are moved.
 #include "kernels/cuda/common.cuh"

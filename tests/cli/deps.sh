@@ -7,11 +7,11 @@
 tree=$(pwd -P)/tree
 bin=$TMP/bin
 mkdir "$bin" "$tree" "$tree/scripts"
-cp "$ROOT"/scripts/*.sh "$ROOT"/scripts/cuda_packages.txt "$tree/scripts"
+cp "$ROOT"/scripts/*.sh "$ROOT"/scripts/*_packages.txt "$tree/scripts"
 cp "$ROOT/Makefile" "$tree"
 cd "$tree" || exit 1
 export PATH=$bin:$PATH CUDA_HOME=$TMP/no-cuda CXX=$bin/cxx PYTHON=$bin/python CALLS=$TMP/calls HAS_PIP=$TMP/pip
-unset CUDA NVCC
+unset CUDA NVCC NVDISASM
 : >"$CALLS"
 : >"$HAS_PIP"
 
@@ -43,8 +43,9 @@ echo "pip $*" >>"$CALLS"
 while [ "$1" != --target ]; do shift; done
 mkdir -p "$2/nvidia/cu13/bin" "$2/nvidia/cu13/lib" "$2/nvidia_cuda_nvcc-1.dist-info"
 : >"$2/nvidia/cu13/lib/libcudart.so.13"
-cp "$FETCHED_NVCC" "$2/nvidia/cu13/bin/nvcc"
+cp "$FETCHED_NVCC" "$2/nvidia/cu13/bin/$(sed -n 's/^nvidia-cuda-\(nvcc\|nvdisasm\)==.*/\1/p' "$4")"
 SH
+play nvdisasm </dev/null
 play apt-get <<'SH'
 #!/bin/sh
 echo "apt-get $*" >>"$CALLS"
@@ -141,6 +142,21 @@ equal "once is enough: no pip" "" "$(cat "$CALLS")"
 echo "# newer" >>scripts/cuda_packages.txt
 deps --cuda
 result "a newer list is fetched" 0 "CUDA is there: $tree/build/cuda/bin/nvcc \("
+
+rm "$bin/nvdisasm"
+OFFLINE=1 deps --cuda
+result "no network for a disassembler" 0 '^deps: machine code will not be looked at: .* fetched: pip: Could not find a version$'
+equal "no network for a disassembler leaves nothing behind" cuda "$(ls -A build)"
+deps --cuda
+result "a disassembler is fetched" 0 "CUDA is there: "
+check "pip was held to the hashes of the disassembler" grep -q -e '--require-hashes .* -r scripts/nvdisasm_packages.txt' "$CALLS"
+equal "the disassembler" "$tree/build/nvdisasm/nvidia/cu13/bin/nvdisasm" "$(scripts/nvdisasm.sh)"
+deps --cuda
+equal "a disassembler once is enough: no pip" "" "$(cat "$CALLS")"
+equal "the disassembler asked for" "$bin/id" "$(NVDISASM=$bin/id scripts/nvdisasm.sh)"
+check "a missing one asked for" grep -qx 'NVDISASM=none is missing' <(NVDISASM=none scripts/nvdisasm.sh 2>&1)
+check "none" grep -qx 'nvdisasm is missing' <(rm -r build/nvdisasm; scripts/nvdisasm.sh 2>&1)
+play nvdisasm </dev/null
 
 # found NAME WANT ARGS...: the nvcc that make takes
 found() { equal "nvcc of make: $1" "$2" "$(make -s print-nvcc "${@:3}" 2>/dev/null | tail -n 1)"; }
