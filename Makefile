@@ -392,12 +392,14 @@ $(O)/emu/device.o $(EMU_PACK_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(O)/emu/test_tiles.o: INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
-$(O)/emu/test_tiles.o: tests/checkkernel/device/test_tiles.c $(B)/flags
+EMU_LAUNCH_OBJ := $(addprefix $(O)/emu/,test_tiles.o test_refuse.o refuse_ops.o refuse_gemm.o)
+$(EMU_LAUNCH_OBJ): INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
+$(EMU_LAUNCH_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(B)/emu/test_tiles: $(O)/emu/test_tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
+$(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o
+$(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
@@ -433,7 +435,7 @@ $(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 .SECONDARY:
--include $(O)/tests/emu/plugin/test_plugin.d $(O)/emu/test_tiles.d
+-include $(O)/tests/emu/plugin/test_plugin.d $(EMU_LAUNCH_OBJ:.o=.d)
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Public API: memory and work of a run before it begins, and whether there is that much memory. */
+ * Public API: memory and work of a run before it begins. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,36 +49,6 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
     return DD_OK;
 }
 
-/* What a limit holds for: all memory of a run, or what it still has to allocate on the device. */
-typedef enum place { EVERYWHERE, ON_DEVICE } place;
-
-static uint64_t needed(const dydit_estimate *e, place where)
-{
-    return where == ON_DEVICE ? e->device_bytes : e->peak_bytes;
-}
-
-/* Largest batch whose need fits, by bisection: the need grows with the batch. */
-static dd_status largest_batch(const dd_trial *t, place where, uint64_t limit, int *out, dd_err *err)
-{
-    int lo = 0, hi = 1;
-    dydit_estimate e = {0};
-    for (;;) {
-        DD_TRY(measure(t, hi, &e, err));
-        if (needed(&e, where) > limit || hi >= 65536) break;
-        lo = hi;
-        hi *= 2;
-    }
-    if (needed(&e, where) <= limit) lo = hi;
-    while (hi - lo > 1) {
-        const int mid = lo + (hi - lo) / 2;
-        DD_TRY(measure(t, mid, &e, err));
-        if (needed(&e, where) <= limit) lo = mid;
-        else hi = mid;
-    }
-    *out = lo;
-    return DD_OK;
-}
-
 static void add_macs(const dd_trial *t, dydit_estimate *e)
 {
     const dd_model *m = t->model->m;
@@ -98,67 +68,35 @@ static void add_macs(const dd_trial *t, dydit_estimate *e)
 dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err)
 {
     dd_backend *be = t->model->ctx->be;
+    const dd_need need = dd_trial_need(t);
     *e = (dydit_estimate){.size = sizeof *e, .batch_size = t->set->batch_size, .max_batch = -1, .max_device_batch = -1};
     DD_TRY(measure(t, t->set->batch_size, e, err));
     e->file_bytes = dd_st_bytes(t->model->m->file);
     add_macs(t, e);
-    if (t->o->max_mem) DD_TRY(largest_batch(t, EVERYWHERE, t->o->max_mem, &e->max_batch, err));
+    if (need.limit) DD_TRY(dd_memory_largest_batch(&need, DD_MEM_ALL, need.limit, &e->max_batch, err));
     if (!be->memory_free) return DD_OK;
     DD_TRY(be->memory_free(be, &e->device_free, err));
-    return largest_batch(t, ON_DEVICE, e->device_free, &e->max_device_batch, err);
+    return dd_memory_largest_batch(&need, DD_MEM_DEVICE, e->device_free, &e->max_device_batch, err);
 }
 
 /* ---- is there enough? ----------------------------------------------------------------------------------------- */
 
-#define FIT_TEXT 48
-
-static const char *fit_text(char text[FIT_TEXT], int batch)
+static dd_status measure_need(const void *run, int batch, uint64_t *bytes, uint64_t *device_bytes, dd_err *err)
 {
-    if (batch < 1) snprintf(text, FIT_TEXT, "no batch size would fit");
-    else snprintf(text, FIT_TEXT, "%d image%s would fit", batch, batch == 1 ? "" : "s");
-    return text;
-}
-
-static double gb(uint64_t bytes) { return (double)bytes / 1e9; }
-
-dd_status dd_api_check_memory(const dd_trial *t, dd_err *err)
-{
-    dd_backend *be = t->model->ctx->be;
-    const uint64_t limit = t->o->max_mem;
-    const int batch = t->set->batch_size;
-    char fits[FIT_TEXT];
-    uint64_t free_bytes;
     dydit_estimate e = {0};
-    int fit;
-    if (!limit && !be->memory_free) return DD_OK;
-    DD_TRY(measure(t, batch, &e, err));
-    if (limit && e.peak_bytes > limit) {
-        DD_TRY(largest_batch(t, EVERYWHERE, limit, &fit, err));
-        return DD_FAIL(err, DD_ERR_NOMEM, "batches of %d images need %.3g GB, more than the limit of %.3g GB; %s",
-                       batch, gb(e.peak_bytes), gb(limit), fit_text(fits, fit));
-    }
-    if (!be->memory_free) return DD_OK;
-    DD_TRY(be->memory_free(be, &free_bytes, err));
-    if (e.device_bytes <= free_bytes) return DD_OK;
-    DD_TRY(largest_batch(t, ON_DEVICE, free_bytes, &fit, err));
-    return DD_FAIL(err, DD_ERR_NOMEM,
-                   "batches of %d images need %.3g GB on the device, %.3g GB are free: %.3g GB are missing; %s", batch,
-                   gb(e.device_bytes), gb(free_bytes), gb(e.device_bytes - free_bytes), fit_text(fits, fit));
+    DD_TRY(measure(run, batch, &e, err));
+    *bytes = e.peak_bytes;
+    *device_bytes = e.device_bytes;
+    return DD_OK;
 }
 
-void dd_api_say_what_fits(const dd_trial *t, dd_err *err)
+dd_need dd_trial_need(const dd_trial *t)
 {
-    dd_backend *be = t->model->ctx->be;
-    const dd_err first = *err;
-    char fits[FIT_TEXT];
-    uint64_t free_bytes;
-    int fit;
-    if (first.status != DD_ERR_NOMEM || !be->memory_free) return;
-    if (be->memory_free(be, &free_bytes, NULL) != DD_OK) return;
-    if (largest_batch(t, ON_DEVICE, free_bytes, &fit, NULL) != DD_OK || fit >= t->set->batch_size) return;
-    dd_err_clear(err);
-    dd_err_set(err, first.status, first.file, first.line, "%.*s; %s", DD_ERR_TEXT - FIT_TEXT - 4, first.text,
-               fit_text(fits, fit));
+    return (dd_need){.be = t->model->ctx->be,
+                     .limit = t->o->max_mem,
+                     .batch = t->set->batch_size,
+                     .measure = measure_need,
+                     .run = t};
 }
 
 /* ---- dry run -------------------------------------------------------------------------------------------------- */

@@ -129,6 +129,40 @@ static dd_status check_options(const dydit_eval_options *o, const dd_config *c, 
     return dd_outfile_check(o->out, err);
 }
 
+/* ---- running --------------------------------------------------------------------------------------------------- */
+
+typedef struct evaluation {
+    dydit_model *model;
+    dd_eval_job *job;
+} evaluation;
+
+static dd_status measure(const void *run, int batch, uint64_t *bytes, uint64_t *device_bytes, dd_err *err)
+{
+    const evaluation *e = run;
+    const dd_weight_store *there = e->model->weights;
+    DD_TRY(dd_evaluate_bytes(e->job, batch, bytes, err));
+    *bytes += dd_weights_bytes(e->model->m, e->job->be, e->job->input == DD_FMT_F32 ? DD_F32 : DD_BF16);
+    *device_bytes = *bytes - (there ? there->bytes : 0);
+    return DD_OK;
+}
+
+/* Fills in what the job takes from the model; packs the weights. */
+static dd_status evaluate(dydit_model *model, dd_eval_job *job, dd_eval_out *out, dd_err *err)
+{
+    const evaluation e = {model, job};
+    job->model = model->m;
+    job->be = model->ctx->be;
+    job->input = model->ctx->input;
+    job->cancel = &model->ctx->cancel;
+    const dd_need need = {.be = job->be, .batch = dd_evaluate_batch(job), .measure = measure, .run = &e};
+    DD_TRY(dd_memory_check(&need, err));
+    dd_status st = dd_api_weights(model, err);
+    job->weights = model->weights;
+    if (st == DD_OK) st = dd_evaluate(job, out, err);
+    if (st != DD_OK) dd_memory_say_what_fits(&need, err);
+    return st;
+}
+
 static dd_status eval_file(dydit_model *model, const dydit_eval_options *o, dd_err *err)
 {
     const dd_config *c = &model->m->cfg;
@@ -138,23 +172,17 @@ static dd_status eval_file(dydit_model *model, const dydit_eval_options *o, dd_e
     dd_status st;
     DD_TRY_GOTO(st, read_inputs(&in, c, o, err), done);
     DD_TRY_GOTO(st, read_masks(&in, model->m, o, err), done);
-    DD_TRY_GOTO(st, dd_api_weights(model, err), done);
-    const dd_eval_job job = {.model = model->m,
-                             .be = model->ctx->be,
-                             .input = model->ctx->input,
-                             .weights = model->weights,
-                             .n = in.n,
-                             .x = in.x,
-                             .t = in.t,
-                             .y = in.labels,
-                             .dense = o->dense != 0,
-                             .trace = o->trace != 0,
-                             .guided = o->cfg_scale != 0,
-                             .cfg_scale = (float)o->cfg_scale,
-                             .cfg_channels = o->cfg_channels ? o->cfg_channels : c->cfg_channels,
-                             .forced = in.forced,
-                             .cancel = &model->ctx->cancel};
-    DD_TRY_GOTO(st, dd_evaluate(&job, &out, err), done);
+    dd_eval_job job = {.n = in.n,
+                       .x = in.x,
+                       .t = in.t,
+                       .y = in.labels,
+                       .dense = o->dense != 0,
+                       .trace = o->trace != 0,
+                       .guided = o->cfg_scale != 0,
+                       .cfg_scale = (float)o->cfg_scale,
+                       .cfg_channels = o->cfg_channels ? o->cfg_channels : c->cfg_channels,
+                       .forced = in.forced};
+    DD_TRY_GOTO(st, evaluate(model, &job, &out, err), done);
     st = write_out(&out, c, &in, o, err);
 done:
     dd_eval_out_fini(&out);
@@ -183,22 +211,13 @@ dydit_status dydit_forward(dydit_model *model, int64_t n, const float *x, const 
     dd_err *err = &model->ctx->err;
     dd_api_begin(model->ctx);
     atomic_store(&model->ctx->cancel, 0);
-    dd_status st = dd_api_weights(model, err);
+    dd_status st = DD_OK;
     for (int64_t i = 0; i < n && st == DD_OK; i++)
         if (!(t[i] >= 0 && t[i] <= 999) || y[i] < 0 || y[i] > model->m->cfg.num_classes)
             st = DD_FAIL(err, DD_ERR_ARG, "row %lld: timestep %g or label %d is out of range", (long long)i,
                          (double)t[i], y[i]);
-    const dd_eval_job job = {.model = model->m,
-                             .be = model->ctx->be,
-                             .input = model->ctx->input,
-                             .weights = model->weights,
-                             .n = n,
-                             .x = x,
-                             .t = t,
-                             .y = y,
-                             .dense = dense != 0,
-                             .cancel = &model->ctx->cancel};
-    if (st == DD_OK) st = dd_evaluate(&job, &r, err);
+    dd_eval_job job = {.n = n, .x = x, .t = t, .y = y, .dense = dense != 0};
+    if (st == DD_OK) st = evaluate(model, &job, &r, err);
     const dd_config *c = &model->m->cfg;
     if (st == DD_OK)
         memcpy(out, r.out, (size_t)n * (size_t)(c->latent_count / c->in_channels * c->out_channels) * sizeof *out);

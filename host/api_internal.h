@@ -100,13 +100,29 @@ typedef struct dd_trial {
     const float *coefs;
 } dd_trial;
 
-/* api_estimate.c: memory and work of a run. */
-dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err);
-/* ERR_NOMEM where the run needs more than options->max_mem, or more than the device has free. */
-dd_status dd_api_check_memory(const dd_trial *t, dd_err *err);
+/* What a run that has not begun needs with batches of `batch` images. It grows with the batch. */
+typedef struct dd_need {
+    dd_backend *be;
+    uint64_t limit; /* of all its memory; 0: none */
+    int batch;      /* that is wanted */
+    /* *bytes: all of it; *device_bytes: what is still to be allocated on the device. */
+    dd_status (*measure)(const void *run, int batch, uint64_t *bytes, uint64_t *device_bytes, dd_err *err);
+    const void *run;
+} dd_need;
+
+typedef enum dd_memory_place { DD_MEM_ALL, DD_MEM_DEVICE } dd_memory_place;
+
+/* api_memory.c: ERR_NOMEM where a run needs more than its limit, or more than the device has free. */
+dd_status dd_memory_check(const dd_need *n, dd_err *err);
 /* After an allocation failed in spite of that check: adds the batch that would fit to the sentence in err, where what is
  * free now tells. */
-void dd_api_say_what_fits(const dd_trial *t, dd_err *err);
+void dd_memory_say_what_fits(const dd_need *n, dd_err *err);
+/* Largest batch whose need fits, by bisection; 0: none. */
+dd_status dd_memory_largest_batch(const dd_need *n, dd_memory_place where, uint64_t limit, int *out, dd_err *err);
+
+/* api_estimate.c: memory and work of a run. */
+dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err);
+dd_need dd_trial_need(const dd_trial *t); /* borrows t */
 
 /* api_sample.c: samples as dydit_sample does, moving token routers on the way if calibration is not NULL. */
 dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options, dd_calibration *calibration,

@@ -92,7 +92,8 @@ static dd_status prepare(run *u, dd_err *err)
     DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
     DD_TRY(read_inputs(u, err));
     const dd_trial trial = trial_of(u);
-    DD_TRY(dd_api_check_memory(&trial, err));
+    const dd_need need = dd_trial_need(&trial);
+    DD_TRY(dd_memory_check(&need, err));
     r->n = u->o.n_images;
     r->labels = malloc((size_t)r->n * sizeof *r->labels);
     if (!r->labels) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the labels");
@@ -105,9 +106,10 @@ static dd_status execute(run *u, dd_err *err)
     dydit_result *r = u->r;
     dydit_ctx *ctx = u->model->ctx;
     const dd_trial trial = trial_of(u);
+    const dd_need need = dd_trial_need(&trial);
     dd_status st = dd_api_weights(u->model, err);
     if (st != DD_OK) {
-        dd_api_say_what_fits(&trial, err);
+        dd_memory_say_what_fits(&need, err);
         return st;
     }
     r->weight_bytes = u->model->weights->bytes;
@@ -137,7 +139,7 @@ static dd_status execute(run *u, dd_err *err)
     job.spec.draw_noise = job.spec.draw_noise && !u->noise_in;
     job.noise_used = r->set.noisy && !job.spec.draw_noise;
     st = dd_sampler_run(&job, &r->out, err);
-    if (st != DD_OK) dd_api_say_what_fits(&trial, err);
+    if (st != DD_OK) dd_memory_say_what_fits(&need, err);
     r->steps_done = r->plan->n_steps;
     return st;
 }

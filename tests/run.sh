@@ -6,14 +6,15 @@
 # Unit programs:  build/CONFIG/tests/unit/test_* (cmocka, TAP). Names test_slow_* are left out of `check`.
 # Shell tests:    tests/cli/*.sh, run with bash from the root of the project; slow_*.sh are left out of `check`. They get
 #                 DYDIT (the program), BUILD (its folder) and TEST_TMP (an empty folder), both absolute, and print lines
-#                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`. A line `# sanitize: yes` marks those that run
-#                 under sanitizers too.
+#                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`, `note - TEXT` (printed as it is). A line
+#                 `# sanitize: yes` marks those that run under sanitizers too.
 # Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
-#                 in them; static.sh holds their machine code against the budgets in the sources.
+#                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
+#                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -121,7 +122,7 @@ shell_test() { # NAME SCRIPT CONFIG
         echo "exit status $status after $ok passed tests" >>"$log"
     fi
     record "$1" "$ok" "$bad" "$skips" "$log"
-    sed -n "s|^skip - \(.*[^ ]\) *# *|skip  $1, \1: |p" "$log"
+    sed -n "s|^skip - \(.*[^ ]\) *# *|skip  $1, \1: |p; s|^note - |      |p" "$log"
 }
 
 # build CONFIG TARGETS...: a build that fails is one failed test.
@@ -275,10 +276,13 @@ test)
     under_asan cli unit fuzzers
     under_tsan
     shell_test "emulator" tests/emu/run.sh release
+    export EMU_KERNELS=$tmp/kernels
     shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
+    shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
+    unset EMU_KERNELS
     shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
     ;;
 fuzz) under_asan fuzzers ;;

@@ -168,18 +168,48 @@ static dd_status run_groups(evaluation *e, bool guided)
     return DD_OK;
 }
 
+int dd_evaluate_batch(const dd_eval_job *j) { return j->n < MAX_BATCH ? (int)j->n : MAX_BATCH; }
+
+static dd_run_spec spec_of(const evaluation *e, bool guided, int batch)
+{
+    const dd_eval_job *j = e->job;
+    return (dd_run_spec){.model = j->model,
+                         .input = j->input,
+                         .plan = e->plan,
+                         .max_images = batch,
+                         .cfg_scale = j->cfg_scale,
+                         .cfg_channels = j->cfg_channels,
+                         .want_hidden = j->trace && !guided,
+                         .force_masks = j->forced != NULL};
+}
+
+/* The passes run one after the other: the larger one counts. */
+dd_status dd_evaluate_bytes(const dd_eval_job *job, int batch, uint64_t *out, dd_err *err)
+{
+    evaluation e = {.job = job, .err = err};
+    dd_status st = DD_OK;
+    *out = 0;
+    e.step_of = calloc((size_t)job->n, sizeof *e.step_of);
+    if (!e.step_of) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the timesteps");
+    for (int guided = 0; guided <= job->guided && st == DD_OK; guided++) {
+        dd_footprint f = {0};
+        DD_TRY_GOTO(st, build_plan(&e, guided), done);
+        const dd_run_spec spec = spec_of(&e, guided, batch);
+        st = dd_footprint_compute(&f, &spec, job->be, err);
+        dd_plan_free(&e.plan);
+        const uint64_t bytes = (uint64_t)f.activations + f.cond + f.tables + f.latents + f.scratch;
+        if (bytes > *out) *out = bytes;
+    }
+done:
+    free(e.step_of);
+    return st;
+}
+
 static dd_status run_pass(evaluation *e, bool guided)
 {
     const dd_eval_job *j = e->job;
     DD_TRY(build_plan(e, guided));
-    const dd_run_spec spec = {.model = j->model,
-                              .input = j->input,
-                              .plan = e->plan,
-                              .max_images = j->n < MAX_BATCH ? (int)j->n : MAX_BATCH,
-                              .cfg_scale = j->cfg_scale,
-                              .cfg_channels = j->cfg_channels,
-                              .want_hidden = j->trace && !guided,
-                              .force_masks = j->forced != NULL};
+    const dd_run_spec spec = spec_of(e, guided, dd_evaluate_batch(j));
     dd_status st = dd_session_open(&e->session, &spec, j->be, j->weights, e->err);
     if (st == DD_OK) st = run_groups(e, guided);
     dd_session_close(&e->session);

@@ -36,6 +36,12 @@ typedef struct dd_eval_out {
     float *tokens;         /* [depth, n, S] 0 or 1 */
 } dd_eval_out;
 
+/* Rows that are evaluated together at most. */
+int dd_evaluate_batch(const dd_eval_job *job);
+
+/* What dd_evaluate allocates on the backend, beside the weights, with batches of `batch` rows. */
+dd_status dd_evaluate_bytes(const dd_eval_job *job, int batch, uint64_t *out, dd_err *err);
+
 /* out belongs to the caller also after a failure. */
 dd_status dd_evaluate(const dd_eval_job *job, dd_eval_out *out, dd_err *err);
 void dd_eval_out_fini(dd_eval_out *out);

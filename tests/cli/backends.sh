@@ -65,6 +65,8 @@ equal "info --json: free memory of the device in use" 1 "$(grep -c '"memory_free
 
 # ---- memory ----
 what=free=1000000 fake refused 4 'need .* GB on the device, 0.001 GB are free: .* are missing; no batch size would fit' "${draw[@]}"
+what=free=1000000 fake refused 4 'batches of [0-9]* images need .* GB on the device, 0.001 GB are free: .* are missing; no batch' \
+    eval --ckpt "$D128" --in "$D128" --in-prefix golden. --out o.st
 what='' fake accepted "${draw[@]}" --dry-run
 check "dry run: bytes on the device" grep -q '^  on device ' "$OUT"
 check "dry run: batch that fits" grep -q 'free on the device: [1-9]' "$OUT"

@@ -174,6 +174,10 @@ injected() {
     EMU_MEMORY=10 draw --backend emu -l A --steps 2 -o x.png >"$tmp/out" 2>&1 || status=$?
     [ $status = 4 ] && [ "$(wc -l <"$tmp/out")" = 1 ] && grep -Eq 'on the device, [0-9.]+ GB are free: [0-9.]+ GB are missing' "$tmp/out"
     verdict $? "too little memory is said so" "$tmp/out"
+    status=0
+    EMU_MEMORY=10 "$dydit" eval -m "$glyphs" --backend emu -i "$like_glyphs" --in-prefix golden. -q -o x.st >"$tmp/out" 2>&1 || status=$?
+    [ $status = 4 ] && [ "$(wc -l <"$tmp/out")" = 1 ] && grep -Eq 'on the device, [0-9.]+ GB are free: [0-9.]+ GB are missing' "$tmp/out"
+    verdict $? "too little memory is said so, eval" "$tmp/out"
 }
 
 # ---- sanitizers ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "dydit.h"
+#include "tests/unit/scratch.h"
 
 #define MODEL "tests/golden/model_d128_h4_p4.safetensors"
 
@@ -24,8 +25,7 @@ static int setup(void **state)
 {
     char exe[512], dir[600];
     const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    (void)state;
-    if (n <= 0) return -1;
+    if (n <= 0 || scratch_setup(state) != 0) return -1;
     exe[n] = 0;
     *strrchr(exe, '/') = 0;
     snprintf(dir, sizeof dir, "%s/../plugin", exe);
@@ -143,6 +143,82 @@ static void too_little_memory(void **state)
     close_rig(&r);
 }
 
+/* Forward passes of 40 rows with two timesteps: batches of 32. */
+#define ROWS 40
+
+static dydit_status forward(const rig *r)
+{
+    static float x[ROWS * 32 * 32], t[ROWS], out[ROWS * 2 * 32 * 32];
+    int y[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        t[i] = (float)(i % 2);
+        y[i] = i % 26;
+    }
+    return dydit_forward(r->model, ROWS, x, t, y, 0, out);
+}
+
+/* With the guided pass, which is the larger one, and everything that a trace keeps. */
+static dydit_status evaluate(const rig *r)
+{
+    dydit_eval_options o;
+    dydit_eval_options_init(&o, sizeof o);
+    o.in = MODEL;
+    o.in_prefix = "golden.";
+    o.out = scratch("out.safetensors");
+    o.trace = 1;
+    o.cfg_scale = 2;
+    return dydit_eval(r->model, &o);
+}
+
+/* The least memory with which a run succeeds is found; with less it is refused before anything was allocated, in the
+ * sentence of sampling, never by an allocation that failed. */
+static uint64_t least_memory(dydit_status (*run)(const rig *r), const char *part)
+{
+    uint64_t lo = 0, hi = (uint64_t)1 << 30; /* fails, succeeds */
+    char fake[64];
+    while (hi - lo > 1) {
+        const uint64_t mid = lo + (hi - lo) / 2;
+        snprintf(fake, sizeof fake, "free=%" PRIu64, mid);
+        rig r = open_rig("cuda", fake);
+        const dydit_status st = run(&r);
+        if (st == DYDIT_OK) hi = mid;
+        else lo = mid;
+        if (st != DYDIT_OK && (st != DYDIT_ERR_NOMEM || !strstr(dydit_message(r.ctx), " are missing; ")))
+            fail_msg("%d: %s", (int)st, dydit_message(r.ctx));
+        close_rig(&r);
+    }
+    snprintf(fake, sizeof fake, "free=%" PRIu64, hi);
+    rig r = open_rig("cuda", fake);
+    assert_int_equal(run(&r), DYDIT_OK);
+    assert_int_equal(run(&r), DYDIT_OK); /* the weights are there already */
+    close_rig(&r);
+    snprintf(fake, sizeof fake, "free=%" PRIu64, hi - 1);
+    r = open_rig("cuda", fake);
+    assert_int_equal(run(&r), DYDIT_ERR_NOMEM);
+    if (!strstr(dydit_message(r.ctx), part)) fail_msg("\"%s\" is not in: %s", part, dydit_message(r.ctx));
+    close_rig(&r);
+    return hi;
+}
+
+static void forward_passes_are_estimated(void **state)
+{
+    (void)state;
+    char fake[64];
+    const uint64_t least = least_memory(forward, "are missing; 31 images would fit");
+    (void)least_memory(evaluate, "batches of 2 images need ");
+    rig r = open_rig("cuda", "free=1000000");
+    assert_int_equal(forward(&r), DYDIT_ERR_NOMEM);
+    assert_non_null(strstr(dydit_message(r.ctx), "batches of 32 images need "));
+    assert_non_null(strstr(dydit_message(r.ctx), "; no batch size would fit"));
+    close_rig(&r);
+    snprintf(fake, sizeof fake, "free=%" PRIu64 ",claimed=64000000000", least / 2); /* gone since it was asked for */
+    r = open_rig("cuda", fake);
+    assert_int_equal(forward(&r), DYDIT_ERR_NOMEM);
+    assert_non_null(strstr(dydit_message(r.ctx), "the device has no "));
+    assert_non_null(strstr(dydit_message(r.ctx), " images would fit"));
+    close_rig(&r);
+}
+
 /* Somebody else took the memory after it was asked for. */
 static void memory_that_went(void **state)
 {
@@ -233,11 +309,10 @@ static void reason_is_said_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(estimated_memory_is_enough),
-                                       cmocka_unit_test(too_little_memory),
-                                       cmocka_unit_test(memory_that_went),
-                                       cmocka_unit_test(host_memory_has_no_device),
-                                       cmocka_unit_test(same_pictures),
-                                       cmocka_unit_test(reason_is_said_once)};
-    return cmocka_run_group_tests_name("api_device", tests, setup, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(estimated_memory_is_enough),   cmocka_unit_test(too_little_memory),
+        cmocka_unit_test(forward_passes_are_estimated), cmocka_unit_test(memory_that_went),
+        cmocka_unit_test(host_memory_has_no_device),    cmocka_unit_test(same_pictures),
+        cmocka_unit_test(reason_is_said_once)};
+    return cmocka_run_group_tests_name("api_device", tests, setup, scratch_teardown);
 }

@@ -18,14 +18,14 @@ for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
 done
 
 build() { # CONFIG
-    "$make" --no-print-directory CONFIG="$1" "build/$1/emu/checkkernel" "build/$1/emu/test_pack" >"$tmp/build" 2>&1 &&
-        return 0
+    "$make" --no-print-directory CONFIG="$1" "build/$1/emu/checkkernel" "build/$1/emu/test_pack" \
+        "build/$1/emu/test_refuse" >"$tmp/build" 2>&1 && return 0
     printf 'not ok - build of %s\n' "$1"
     tail -n 20 "$tmp/build" | sed 's/^/#   /'
     return 1
 }
 
-# cases CONFIG ORDER OPS MOST: all of them must pass, and there must be some of each op
+# cases CONFIG ORDER OPS MOST (0: all): all of them must pass, and there must be some of each op
 cases() {
     local status=0 name="$1, $2: $3" ops bad=
     EMU_ORDER=$2 timeout 300 "build/$1/emu/checkkernel" --impl=emu --quick --op="$3" --most="$4" >"$tmp/out" 2>&1 </dev/null ||
@@ -51,11 +51,26 @@ packing() {
     fi
 }
 
+# refusals CONFIG [device]: what launchers refuse, and what they say when a launch fails
+refusals() {
+    local name="$1: what launchers refuse" status=0
+    [ "${2-}" != device ] || name="$1: launches that fail"
+    timeout 300 "build/$1/emu/test_refuse" ${2+"$2"} >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+    if [ "$status" = 0 ] && ! grep -q '^not ok' "$tmp/out" && grep -q '^ok' "$tmp/out"; then
+        printf 'ok - %s: %s checks of %s launchers\n' "$name" "$(awk '{ n += $NF } END { print n }' "$tmp/out")" "$(grep -c '^ok' "$tmp/out")"
+    else
+        printf 'not ok - %s: exit status %s\n' "$name" "$status"
+        cat "$tmp/out" "$tmp/err" | grep -v '^ok' | head -n 20 | sed 's/^/#   /'
+    fi
+}
+
 all=$(sed -n 's/^DD_OP(\([a-z_]*\)).*/\1/p' kernels/ops.def | paste -sd ,)
 together=attention,route,gemm,adaln,patch_embed # ops whose threads work together
 if build release; then
     packing release
-    cases release forward "$all" 1000000
+    refusals release
+    refusals release device
+    cases release forward "$all" 0
     cases release reverse $together 100000
     cases release random $together 100000
 fi
@@ -78,6 +93,7 @@ for config in asan tsan; do
         skip "CUDA kernels, $config" "-fsanitize=$flag does not work here"
     elif build $config; then
         packing $config
+        [ $config = tsan ] || refusals $config # one thread
         cases $config forward $together 40000
     fi
 done

@@ -3,6 +3,11 @@
 //   runtime [ARCH]      EMU_ARCH is that
 //   runtime sticky      EMU_FATAL=error
 //   runtime inject      EMU_FAIL=cudaMalloc:2
+#include <threads.h> /* of C: <thread> would find the sched.h of this emulator */
+
+#include <functional>
+#include <string>
+
 #include "check.h"
 
 __global__ void add(int *x, int v) { x[threadIdx.x] += v; }
@@ -249,6 +254,113 @@ static void test_capture()
     CU(cudaFree(x));
 }
 
+// A capture of a stream that the legacy stream does not wait for, and a call by its own thread or by another one, which
+// has a mode too.
+struct capture_case {
+    cudaStreamCaptureMode capture, thread;
+    bool other;
+};
+
+static int call_body(void *body)
+{
+    (*static_cast<std::function<void()> *>(body))();
+    return 0;
+}
+
+static void in_thread(std::function<void()> body)
+{
+    thrd_t t;
+    if (thrd_create(&t, call_body, &body) != thrd_success || thrd_join(t, nullptr) != thrd_success) verdict(false, "another thread");
+}
+
+// What the call returns, and whether the capture was lost.
+static cudaError_t during_capture(const capture_case &c, const std::function<cudaError_t()> &call, bool *lost)
+{
+    cudaStream_t s;
+    cudaError_t e = cudaErrorUnknown;
+    cudaGraph_t g;
+    CU(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+    CU(cudaStreamBeginCapture(s, c.capture));
+    auto body = [&] {
+        cudaStreamCaptureMode mode = c.thread;
+        CU(cudaThreadExchangeStreamCaptureMode(&mode));
+        e = call();
+        CU(cudaThreadExchangeStreamCaptureMode(&mode));
+    };
+    if (c.other) in_thread(body);
+    else body();
+    *lost = cudaStreamEndCapture(s, &g) == cudaErrorStreamCaptureInvalidated;
+    if (!*lost) CU(cudaGraphDestroy(g));
+    CU(cudaStreamDestroy(s));
+    cudaGetLastError();
+    return e;
+}
+
+// Forbidden: by a capture of this thread unless one of them is relaxed, by one of another thread if both are global.
+static bool forbids(const capture_case &c)
+{
+    if (!c.other) return c.capture != cudaStreamCaptureModeRelaxed && c.thread != cudaStreamCaptureModeRelaxed;
+    return c.capture == cudaStreamCaptureModeGlobal && c.thread == cudaStreamCaptureModeGlobal;
+}
+
+static void test_capture_modes()
+{
+    static const cudaStreamCaptureMode modes[] = {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal,
+                                                  cudaStreamCaptureModeRelaxed};
+    int *x = values(32), v, registered[64];
+    void *p;
+    cudaStream_t t;
+    cudaEvent_t e;
+    bool lost;
+    CU(cudaStreamCreateWithFlags(&t, cudaStreamNonBlocking));
+    CU(cudaEventCreate(&e));
+    CU(cudaEventRecord(e, t));
+    CU(cudaDeviceSynchronize());
+    const struct {
+        const char *name;
+        std::function<cudaError_t()> call;
+    } unsafe[] = {
+        {"cudaMalloc", [&] { const cudaError_t r = cudaMalloc(&p, 16); return r ? r : cudaFree(p); }},
+        {"cudaFree", [&] { return cudaFree(nullptr); }},
+        {"cudaHostAlloc", [&] { const cudaError_t r = cudaHostAlloc(&p, 16, 0); return r ? r : cudaFreeHost(p); }},
+        {"cudaHostRegister",
+         [&] {
+             const cudaError_t r = cudaHostRegister(registered, sizeof registered, 0);
+             return r ? r : cudaHostUnregister(registered);
+         }},
+        {"cudaMallocAsync",
+         [&] {
+             const cudaError_t r = cudaMallocAsync(&p, 16, t);
+             return r ? r : cudaFreeAsync(p, t);
+         }},
+        {"cudaMemcpy", [&] { return cudaMemcpy(&v, x, sizeof v, cudaMemcpyDeviceToHost); }},
+        {"cudaMemset", [&] { return cudaMemset(x, 0, sizeof v); }},
+        {"cudaMemset2D", [&] { return cudaMemset2D(x, sizeof v, 0, sizeof v, 2); }},
+        {"cudaStreamSynchronize", [&] { return cudaStreamSynchronize(t); }},
+        {"cudaStreamQuery", [&] { const cudaError_t r = cudaStreamQuery(t); return r == cudaErrorNotReady ? cudaSuccess : r; }},
+        {"cudaEventSynchronize", [&] { return cudaEventSynchronize(e); }},
+        {"cudaEventQuery", [&] { return cudaEventQuery(e); }},
+    };
+    for (const auto &u : unsafe) {
+        bool ok = true;
+        for (int i = 0; i < 18; i++) {
+            const capture_case c = {modes[i % 3], modes[i / 3 % 3], i >= 9};
+            const cudaError_t r = during_capture(c, u.call, &lost);
+            ok = ok && lost == forbids(c) && r == (lost ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+        }
+        verdict(ok, (std::string("modes of capture: ") + u.name).c_str());
+    }
+    const capture_case relaxed = {cudaStreamCaptureModeRelaxed, cudaStreamCaptureModeRelaxed, true}, strict = {};
+    IS(during_capture(relaxed, cudaDeviceSynchronize, &lost), cudaErrorStreamCaptureUnsupported);
+    verdict(lost, "nobody may wait for the whole device");
+    IS(during_capture(strict, [&] { return cudaMemsetAsync(x, 0, sizeof v, nullptr); }, &lost), cudaSuccess);
+    verdict(!lost, "the legacy stream does not wait for this one");
+    CU(cudaDeviceSynchronize());
+    CU(cudaStreamDestroy(t));
+    CU(cudaEventDestroy(e));
+    CU(cudaFree(x));
+}
+
 static void test_sticky()
 {
     int *x = values(32);
@@ -294,6 +406,7 @@ int main(int argc, char **argv)
         test_streams();
         test_graphs();
         test_capture();
+        test_capture_modes();
     }
     return n_failed != 0;
 }

@@ -81,6 +81,8 @@ Config read()
     c.memory_bytes = number("EMU_MEMORY", 8192) << 20;
     c.device = device();
     c.inject = getenv("EMU_FAIL");
+    c.kernels = getenv("EMU_KERNELS");
+    if (c.kernels && !*c.kernels) c.kernels = nullptr;
     if (c.stack_bytes < 32 << 10) bad("EMU_STACK", getenv("EMU_STACK"), "the numbers from 32 (KiB)");
     if (c.memory_bytes < 1 << 20) bad("EMU_MEMORY", getenv("EMU_MEMORY"), "the numbers from 1 (MiB)");
     return c;

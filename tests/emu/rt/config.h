@@ -30,7 +30,8 @@ struct Config {
     bool strict, truncate, leaks, stats;
     size_t stack_bytes, memory_bytes;
     Device device;
-    const char *inject; /* EMU_FAIL */
+    const char *inject;  /* EMU_FAIL */
+    const char *kernels; /* EMU_KERNELS */
 };
 
 /* Where EMU_FATAL is not set; may be changed before the first call. */

@@ -65,6 +65,7 @@ void at_end()
             (unsigned long long)counts.kernels, (unsigned long long)counts.blocks, (unsigned long long)counts.barriers,
             (unsigned long long)counts.collectives, (unsigned long long)counts.mma, (unsigned long long)counts.copies,
             (unsigned long long)counts.ldmatrix_conflicts, (unsigned long long)counts.ldmatrix_phases);
+    write_executed();
     if (!config().leaks || sticky_error) return;
     for_each_live([](const Allocation &a) { n_leaks++, say_leaked(a); });
     const struct {

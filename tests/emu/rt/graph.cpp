@@ -27,13 +27,35 @@ cudaError_t invalidate(Capture *c, cudaError_t e)
     return e;
 }
 
+static thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
+
+// Text of cudaThreadExchangeStreamCaptureMode in the manual.
+static bool forbids_unsafe(const Capture *c)
+{
+    if (c->thread == std::this_thread::get_id())
+        return c->mode != cudaStreamCaptureModeRelaxed && thread_mode != cudaStreamCaptureModeRelaxed;
+    return c->mode == cudaStreamCaptureModeGlobal && thread_mode == cudaStreamCaptureModeGlobal;
+}
+
 cudaError_t unsafe_call()
 {
+    cudaError_t e = cudaSuccess;
     for (Capture *c : captures)
-        if (c->mode == cudaStreamCaptureModeGlobal ||
-            (c->mode == cudaStreamCaptureModeThreadLocal && c->thread == std::this_thread::get_id()))
-            return invalidate(c, cudaErrorStreamCaptureUnsupported);
-    return cudaSuccess;
+        if (forbids_unsafe(c)) e = invalidate(c, cudaErrorStreamCaptureUnsupported);
+    return e;
+}
+
+cudaError_t device_call()
+{
+    cudaError_t e = cudaSuccess;
+    for (Capture *c : captures) e = invalidate(c, cudaErrorStreamCaptureUnsupported);
+    return e;
+}
+
+cudaError_t synchronous_call()
+{
+    const cudaError_t e = legacy_call();
+    return e ? e : unsafe_call();
 }
 
 cudaError_t legacy_call()
@@ -166,8 +188,7 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatu
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode *mode)
 {
     EMU_API(cudaThreadExchangeStreamCaptureMode);
-    static thread_local cudaStreamCaptureMode own = cudaStreamCaptureModeGlobal;
-    std::swap(own, *mode);
+    std::swap(thread_mode, *mode);
     return cudaSuccess;
 }
 

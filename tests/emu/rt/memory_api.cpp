@@ -56,6 +56,8 @@ cudaError_t copy(void *to, const void *from, const Rect &r, cudaMemcpyKind kind,
     if (r.width == 0 || r.height == 0) return cudaSuccess;
     if (!to || !from) return cudaErrorInvalidValue;
     if (!direction_fits(to, from, kind)) return cudaErrorInvalidMemcpyDirection;
+    if (wait)
+        if (cudaError_t e = synchronous_call()) return e;
     Work w = {cudaGraphNodeTypeMemcpy, [=] { copy_rows(to, from, r); }, {}};
     if (!s->capture && pageable(from) && !pageable(to)) {
         const uint8_t *first = static_cast<const uint8_t *>(from);
@@ -149,6 +151,7 @@ cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t stream)
     Stream *s = find_stream(stream);
     if (!s) return result(cudaErrorInvalidResourceHandle);
     if (s->capture) return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported));
+    if (cudaError_t e = unsafe_call()) return result(e);
     if (!out) return result(cudaErrorInvalidValue);
     const uint64_t addr = bytes ? device_alloc(bytes, DEVICE, false) : 0;
     *out = pointer(addr);
@@ -163,6 +166,7 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
     Stream *s = find_stream(stream);
     if (!s) return result(cudaErrorInvalidResourceHandle);
     if (s->capture) return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported));
+    if (cudaError_t e = unsafe_call()) return result(e);
     if (!p) return cudaSuccess;
     const Allocation *a = device_find(address(p));
     if (!a || a->addr != address(p)) return result(cudaErrorInvalidValue);
@@ -201,6 +205,7 @@ cudaError_t cudaFreeHost(void *p)
 cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned)
 {
     EMU_API(cudaHostRegister);
+    if (cudaError_t e = unsafe_call()) return result(e);
     if (!p || !bytes) return result(cudaErrorInvalidValue);
     if (host_find(address(p))) return result(cudaErrorHostMemoryAlreadyRegistered);
     host_register(p, bytes, REGISTERED);
@@ -210,6 +215,7 @@ cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned)
 cudaError_t cudaHostUnregister(void *p)
 {
     EMU_API(cudaHostUnregister);
+    if (cudaError_t e = unsafe_call()) return result(e);
     finish_all();
     return result(host_unregister(p, REGISTERED) ? cudaSuccess : cudaErrorHostMemoryNotRegistered);
 }
@@ -286,6 +292,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t strea
 cudaError_t cudaMemset(void *p, int value, size_t bytes)
 {
     EMU_API(cudaMemset);
+    if (cudaError_t e = synchronous_call()) return result(e);
     return result(fill(p, value, row(bytes), find_stream(nullptr)));
 }
 
@@ -298,7 +305,9 @@ cudaError_t cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, si
 
 cudaError_t cudaMemset2D(void *p, size_t pitch, int value, size_t width, size_t height)
 {
-    return cudaMemset2DAsync(p, pitch, value, width, height, nullptr);
+    EMU_API(cudaMemset2D);
+    if (cudaError_t e = synchronous_call()) return result(e);
+    return result(fill(p, value, Rect{width, height, pitch, pitch}, find_stream(nullptr)));
 }
 
 // ---- symbols -------------------------------------------------------------------------------------------------------

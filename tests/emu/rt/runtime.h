@@ -153,10 +153,14 @@ void forget_work(); /* all streams, events and what they have to do; not while a
 // ---- rules of capture ----------------------------------------------------------------------------------------------
 
 cudaError_t invalidate(Capture *c, cudaError_t e);
-/* Calls that wait or allocate are not allowed while a capture of mode global (or one's own) is under way. */
+/* Calls that wait or allocate, in streams that do not capture too: by the modes of captures and of this thread. */
 cudaError_t unsafe_call();
+/* Waiting for the whole device takes in all streams that capture, in whatever mode. */
+cudaError_t device_call();
 /* Work for the legacy stream would depend on streams that capture. */
 cudaError_t legacy_call();
+/* cudaMemcpy and the like: work for the legacy stream, and a wait. */
+cudaError_t synchronous_call();
 
 // ---- launches ------------------------------------------------------------------------------------------------------
 

@@ -241,6 +241,7 @@ bool run_grid(const Kernel *kernel, const Shape &shape, const uint8_t *params)
             }
     self = nullptr;
     stats_blocks(shape.grid.x * shape.grid.y * shape.grid.z);
+    if (!failed) note_executed(kernel->name);
     return !failed;
 }
 

@@ -186,6 +186,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle)
     if (s->capture) return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported));
     if (s->legacy)
         if (cudaError_t e = legacy_call()) return result(e);
+    if (cudaError_t e = unsafe_call()) return result(e);
     if (s->legacy) enqueue(s, nullptr);
     finish(s->last);
     return result(sticky());
@@ -197,6 +198,9 @@ cudaError_t cudaStreamQuery(cudaStream_t handle)
     Stream *s = find_stream(handle);
     if (!s) return result(cudaErrorInvalidResourceHandle);
     if (s->capture) return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported));
+    if (s->legacy)
+        if (cudaError_t e = legacy_call()) return result(e);
+    if (cudaError_t e = unsafe_call()) return result(e);
     const bool done = advance(s->last);
     return result(sticky() ? sticky() : done ? cudaSuccess : cudaErrorNotReady);
 }
@@ -257,7 +261,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t fn, void *data)
 cudaError_t cudaDeviceSynchronize(void)
 {
     EMU_API(cudaDeviceSynchronize);
-    if (cudaError_t e = unsafe_call()) return result(e);
+    if (cudaError_t e = device_call()) return result(e);
     finish_all();
     return result(sticky());
 }
@@ -326,6 +330,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     const Event *e = find_event(event);
     if (!e) return result(cudaErrorInvalidResourceHandle);
     if (cudaError_t error = captured_event(e)) return result(error);
+    if (cudaError_t error = unsafe_call()) return result(error);
     if (e->recorded) finish(e->op);
     return result(sticky());
 }
@@ -336,6 +341,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     const Event *e = find_event(event);
     if (!e) return result(cudaErrorInvalidResourceHandle);
     if (cudaError_t error = captured_event(e)) return result(error);
+    if (cudaError_t error = unsafe_call()) return result(error);
     const bool done = advance(e->op);
     return result(sticky() ? sticky() : done ? cudaSuccess : cudaErrorNotReady);
 }
