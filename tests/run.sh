@@ -26,6 +26,7 @@ tsan_units=${TSAN_UNITS:-test_*thread* test_base test_kernels_cpu* test_plugin t
 softisa_units=${SOFTISA_UNITS:-test_kernels_bf16* test_kernels_amx* test_kernels_cpu* test_golden_*}
 
 passed=0 failed=0 skipped=0
+took=0 # seconds that the last program ran; printed from 2 on
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 
@@ -37,17 +38,20 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 
 # record NAME PASSED FAILED SKIPPED [LOG]
 record() {
+    local time=
     passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+    [ "$took" -lt 2 ] || time=" $took s"
+    took=0
     if [ "$3" -gt 0 ]; then
-        printf 'FAIL  %s (%d of %d)\n' "$1" "$3" $(($2 + $3 + $4))
+        printf 'FAIL  %s (%d of %d)%s\n' "$1" "$3" $(($2 + $3 + $4)) "$time"
         [ -z "${5-}" ] || tail -n 200 "$5" | sed 's/^/      | /'
     else
-        printf 'ok    %s (%d)\n' "$1" $(($2 + $4))
+        printf 'ok    %s (%d)%s\n' "$1" $(($2 + $4)) "$time"
     fi
 }
 
 skip() { # NAME REASON
-    skipped=$((skipped + 1))
+    skipped=$((skipped + 1)) took=0
     printf 'skip  %s: %s\n' "$1" "$2"
 }
 
@@ -58,10 +62,12 @@ count() { grep -c -E "$1" "$log"; }
 
 # run NAME COMMAND...: output in $log, exit status in $status
 run() {
+    local began=$SECONDS
     log=$tmp/log
     status=0
     rm -rf "$tmp/work" && mkdir "$tmp/work"
     TEST_TMP=$tmp/work clean_env timeout "$limit" "${@:2}" >"$log" 2>&1 </dev/null || status=$?
+    took=$((SECONDS - began))
     [ "$status" != 124 ] || echo "stopped after $limit s" >>"$log"
 }
 
@@ -242,6 +248,21 @@ under_softisa() {
     checkkernel "softisa/checkkernel" build/softisa/tests/checkkernel --full --impl=cpu_avx512bf16,cpu_amx
 }
 
+# All that takes nvcc, with the builds it needs beyond those for the rest.
+cuda_parts() {
+    local began=$SECONDS
+    shell_test "emulator" tests/emu/run.sh release
+    export EMU_KERNELS=$tmp/kernels
+    shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
+    shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
+    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
+    shell_test "backend emu" tests/emu/backend.sh release
+    shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
+    unset EMU_KERNELS
+    shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
+    printf 'CUDA parts: %d s\n' $((SECONDS - began))
+}
+
 finish() {
     [ $((passed + failed)) -gt 0 ] || { echo "no test was run"; failed=1; }
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -275,15 +296,7 @@ test)
     under_softisa
     under_asan cli unit fuzzers
     under_tsan
-    shell_test "emulator" tests/emu/run.sh release
-    export EMU_KERNELS=$tmp/kernels
-    shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
-    shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
-    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
-    shell_test "backend emu" tests/emu/backend.sh release
-    shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
-    unset EMU_KERNELS
-    shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
+    cuda_parts
     ;;
 fuzz) under_asan fuzzers ;;
 *) echo "usage: tests/run.sh check|test|fuzz" >&2; exit 2 ;;

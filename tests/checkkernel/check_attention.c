@@ -67,7 +67,7 @@ static void list(ck_list *l)
             .r = 2, .s = 11, .h = 4, .e = 24, .gap = 8, .qkv = formats[f][0], .out = formats[f][1], .how = CK_NORMAL};
         for (int m = 0; m < CK_MASKS; m++) {
             p.heads = (ck_mask)m;
-            p.odd = m % 2;
+            p.odd = m / 2 % 2; /* lists with both kinds of rows, among the quick cases of a format too */
             if (l->level == CK_FULL || (m + f) % 2 == 0) add_case(l, p);
         }
         p.heads = CK_NULL;

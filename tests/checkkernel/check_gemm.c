@@ -133,11 +133,25 @@ static void list_rest(ck_list *l)
     static const params deep[] = {
         {.m = 17, .n = 56, .unit = 56, .k = 2400, .rows = -1, .how = CK_NORMAL},
         {.m = 9, .n = 48, .unit = 48, .k = 2500, .epilogue = DD_EPI_RESIDUAL, .rows = -1, .how = CK_OUTLIERS},
-        {.m = 65, .n = 40, .unit = 40, .k = 3000, .by_k = CK_ALTERNATE, .rows = -1, .how = CK_UNIFORM},
+        {.m = 68, .n = 40, .unit = 40, .k = 3000, .by_k = CK_ALTERNATE, .rows = -1, .how = CK_UNIFORM},
         {.m = 33, .n = 64, .unit = 64, .k = 577, .epilogue = DD_EPI_GELU, .rows = -1, .how = CK_NORMAL},
         {.m = 77, .n = 216, .unit = 72, .k = 1216, .rows = -1, .how = CK_NORMAL},
         {.m = 600, .n = 96, .unit = 32, .k = 16, .by_n = CK_ALTERNATE, .epilogue = DD_EPI_GELU, .rows = -1},
         {.m = 1100, .n = 64, .unit = 64, .k = 8, .rows = 1027, .how = CK_NORMAL},
+    };
+    /* Rows at multiples of 16 bytes, and a last run of columns, units or gates that vectors do not fit. */
+    static const params ragged[] = {
+        {.m = 20, .n = 45, .unit = 45, .k = 72, .rows = -1, .how = CK_NORMAL},
+        {.m = 20, .n = 45, .unit = 45, .k = 72, .epilogue = DD_EPI_RESIDUAL, .rows = 13, .how = CK_NORMAL},
+        {.m = 20, .n = 48, .unit = 24, .k = 72, .rows = -1, .gap = 3, .how = CK_NORMAL},
+        {.m = 36,
+         .n = 144,
+         .unit = 48,
+         .k = 24,
+         .by_n = CK_ALTERNATE,
+         .epilogue = DD_EPI_RESIDUAL,
+         .rows = 21,
+         .how = CK_NORMAL},
     };
     for (int f = 0; f < CK_COUNT(formats); f++) {
         params p = {.n = 96, .unit = 32, .k = 40, .by_k = CK_ALTERNATE, .a = formats[f][0], .c = formats[f][1]};
@@ -154,6 +168,12 @@ static void list_rest(ck_list *l)
             d.a = formats[f][0];
             d.c = formats[f][1];
             if (l->level == CK_FULL || (i + f) % 4 == 0) add_case(l, d);
+        }
+        for (int i = 0; i < CK_COUNT(ragged); i++) {
+            params r = ragged[i];
+            r.a = formats[f][0];
+            r.c = formats[f][1];
+            if (r.gap == 0 || r.c != DD_FMT_BF16_BLOCKS) add_case(l, r); /* blocks need units of whole chunks */
         }
         p = (params){.m = 33, .n = 72, .unit = 24, .k = 72, .a = formats[f][0], .c = formats[f][1], .rows = -1};
         for (int how = 0; how < CK_PATTERNS; how++)
@@ -343,8 +363,9 @@ static void build(ck_case *c)
     w.width = p->gap ? w.n / p->unit * w.c_unit : w.n;
     g->c_unit = p->gap ? w.c_unit : 0;
     /* Rows of a begin at multiples of 16 bytes in half of the cases, those of c in some of these: kernels may then read and
-     * write in another way. */
-    const int64_t more = p->m % 2 == 0 ? DD_CHUNK - w.k % DD_CHUNK : p->a == DD_FMT_F32 ? 3 : 2;
+     * write in another way. In those rows of a lie beside each other where they can, so that nothing is behind the last. */
+    const int64_t up = DD_CHUNK - w.k % DD_CHUNK;
+    const int64_t more = p->m % 4 == 0 ? up % DD_CHUNK : p->m % 2 == 0 ? up : p->a == DD_FMT_F32 ? 3 : 2;
     g->lda = ck_ld(p->a, w.k, more);
     g->ldc = ck_ld(p->c, w.width, p->m % 4 == 0 ? DD_CHUNK - w.width % DD_CHUNK : p->c == DD_FMT_F32 ? 5 : 2);
     if (!p->no_bias) g->bias = ck_in_f32(c, "bias", (size_t)p->n, CK_NORMAL);

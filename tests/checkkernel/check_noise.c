@@ -38,6 +38,7 @@ static void list(ck_list *l)
         {2, 300, WIDE, 5, 0, 4, WIDE - 200, true},                     /* across a turn */
         {2, 300, 256, UINT64_C(0x123456789abcdef0), 0, 4, 0, false},   /* both words of the key */
         {2, 700, 256, UINT64_MAX, UINT64_C(0x3fffffff8), 4, 0, false}, /* the counter's low word overflows */
+        {1, 3000, 256, 5, UINT64_C(0x3fffffff8), 0, 0, false},         /* the same within a draw */
         {2, 300, 256, 1, UINT64_C(0xfffffffffffffff0), 0, 0, false},   /* its last values */
         {2, 300, 4096, 1, 0, 4, INT64_C(1) << 40, true},               /* far into a draw */
         {2, 1, 256, 483601998, 0, 0, 0, false}, /* second image: x = 6, where half a part counts */

@@ -171,7 +171,7 @@ static void check_choice(const inputs *in)
     bool falls = true;
     for (g.m = 1; g.m < 1 << 16; g.m *= 2) {
         const int tile = dd_cuda_gemm_mma_tile(&g);
-        falls = falls && tile >= 0 && tile <= last;
+        falls = falls && tile >= 0 && tile <= last && (g.m > 1 || tile == last);
         last = tile;
     }
     verdict(falls && last <= 1, "more rows, larger tiles", dd_cuda_gemm_mma_names[last]);
