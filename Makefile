@@ -398,17 +398,26 @@ $(EMU_LAUNCH_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
+# What they are linked of is written down, for programs with faults planted in a kernel.
+define link_emu
+$(call say,LINK,$@)
+@echo "$(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)" >$@.inputs
+$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)
+endef
 $(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o
 $(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
-	$(call say,LINK,$@)
-	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
+	$(call link_emu,$(LIB_A))
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
-	$(call say,LINK,$@)
-	@echo '$(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)' >$@.inputs # for programs with faults planted in a kernel
-	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
+	$(call link_emu,$(LIB_A))
+# The op noise beside cuRAND, whose headers this takes.
+$(B)/emu/curand.o: tests/checkkernel/device/curand.cu kernels/ops.h $(EMU_TOOLS) $(wildcard tests/emu/rt/*.h)
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)NVCC='$(NVCC)' CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc $@ $< -I.
+$(B)/emu/curand: $(B)/emu/curand.o $(B)/emu/cuda/noise.o $(EMU_A)
+	$(call link_emu)
 $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
-	$(call say,LINK,$@)
-	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(EMU_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
+	$(call link_emu,$$($(PKG_CONFIG) --libs cmocka))
 
 # The backend's host side again, with the emulator where CUDA's runtime was.
 EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
@@ -425,6 +434,7 @@ $(EMU_PLUGIN_CXX): tests/emu/plugin/plugin.cpp
 	$(Q)$(EMU_CXX)
 $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
 	$(call say,LINK,$@)
+	@echo '$(filter %.o %.a,$^) -lm -pthread' >$(B)/emu/plugin.inputs # as link_emu does
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
 EMU_PLUGIN_TEST := $(B)/emu/test_plugin

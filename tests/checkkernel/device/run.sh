@@ -77,9 +77,8 @@ fi
 # The random numbers are those of PyTorch only as long as they are those of cuRAND, to the bit.
 if ! printf '#include <curand_kernel.h>\n' | "${NVCC:-nvcc}" -x cu -E - >/dev/null 2>&1; then
     skip "noise against cuRAND" "curand_kernel.h is missing"
-elif tests/emu/emucc "$tmp/curand.o" tests/checkkernel/device/curand.cu -I. >"$tmp/out" 2>&1 &&
-    "${CXX:-g++}" -o "$tmp/curand" "$tmp/curand.o" build/release/emu/cuda/noise.o build/release/emu/libemu.a -lm -pthread \
-        >>"$tmp/out" 2>&1 && "$tmp/curand" >>"$tmp/out" 2>&1; then
+elif "$make" --no-print-directory CONFIG=release build/release/emu/curand >"$tmp/out" 2>&1 &&
+    build/release/emu/curand >>"$tmp/out" 2>&1; then
     printf 'ok - noise against cuRAND: %s\n' "$(tail -n 1 "$tmp/out")"
 else
     printf 'not ok - noise against cuRAND\n'

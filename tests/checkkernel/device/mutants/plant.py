@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Plants faults in copies of the CUDA kernels.
+"""Plants faults in copies of the CUDA kernels, and of the host side of their backend.
 
     plant.py jobs [UNIT...]            the work, in parts: a line `UNIT CONFIG PART` each
-    plant.py write UNIT PART FOLDER    FOLDER/faulty.cu and FOLDER/plan, lines `NUMBER|NAME|OPS|OPTIONS|WORDS`
+    plant.py write UNIT PART FOLDER    FOLDER/faulty.cu, or files FOLDER/NUMBER/FILE of the host side, and FOLDER/plan,
+                                       lines `NUMBER|NAME|PROGRAM|SETTINGS|OPTIONS|OUTCOME|WORDS`
 
 UNIT.def has the faults of kernels/cuda/UNIT.cu and of the headers it includes. A record is separated by empty lines:
 
@@ -14,23 +15,32 @@ UNIT.def has the faults of kernels/cuda/UNIT.cu and of the headers it includes. 
     by: FAIL .*: value       what must be printed, an extended regular expression
     op: gemm                 who looks, names between commas; UNIT unless said otherwise
     case: m1,*               a glob of cases; small ones of all unless said otherwise
+    program: test_tiles      instead of checkkernel, without op and case
+    args: waits              of such a program
+    env: EMU_STATS=1         settings for the program
+    passes: yes              all results are right: only what is printed shows it
     config: tsan             release unless said otherwise
-    whole: yes               without the edits of `trim:`
+    trim: float32            the edits of that trim; none: no edits; those of the first one unless said otherwise
 
-A record `trim:`, at most one, has edits for all copies, to compile less of them; its case is the others' if they name none.
+A record `trim: NAME` comes before the faults and has edits for all copies, to compile less of them; its case is the faults'
+if they name none.
 
 All faults of a part are one source, a translation of CUDA being slow to start: each copy of the files is a namespace, and
 every function that others call becomes a choice among the copies by the environment variable DD_FAULT; 0 is without a
-fault. Loops are not unrolled, which changes no result and makes the code an eighth of the size."""
+fault. Loops are not unrolled, which changes no result and makes the code an eighth of the size.
+
+plugin_cuda.def has the faults of host/exec/plugin_cuda*.c, which `in:` names. Each is a file of its own and the plugin made with
+it; test_plugin looks."""
 import os
 import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KERNELS = "kernels/cuda/"
-PER_PART = 8
-FIELDS = {"in", "by", "op", "case", "config", "whole"}
-SMALL = "--most=40000"
+HOST, HOST_UNIT, HOST_PROGRAM = "host/exec/", "plugin_cuda", "test_plugin"
+PER_PART = 16
+FIELDS = {"in", "by", "op", "case", "program", "args", "env", "passes", "config", "trim"}
+SMALL = "--most=60000"
 
 
 class Fault:
@@ -44,35 +54,52 @@ class Fault:
     @property
     def kind(self):
         """What faults of one program have in common."""
-        return self.get("config", "release"), self.get("whole")
+        return self.get("config", "release"), self.get("trim")
+
+    @property
+    def path(self):
+        """Of the file with the fault."""
+        if self.unit == HOST_UNIT:
+            return HOST + self.get("in")
+        return KERNELS + self.get("in", self.unit + ".cu")
+
+    @property
+    def program(self):
+        return HOST_PROGRAM if self.unit == HOST_UNIT else self.get("program", "checkkernel")
 
     @property
     def options(self):
-        if self.get("case"):
-            return "--case=" + self.get("case")
-        return (f"--case={self.trim.get('case')} " if self.trim else "") + SMALL
+        if self.program != "checkkernel":
+            return self.get("args")
+        case = self.get("case") or self.trim and self.trim.get("case")
+        return " ".join([f"--impl=emu --quick --op={self.get('op', self.unit)}"] + ([f"--case={case}"] if case else [])
+                        + ([] if self.get("case") else [SMALL]))
 
     def complain(self, what):
         sys.exit(f"{self.unit}.def:{self.line}: {self.name}: {what}")
 
 
 def read_records(unit):
-    records = []
+    records, inside = [], False
     with open(os.path.join(HERE, unit + ".def"), encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             line = line.strip()
-            if not line or line.startswith("#"):
+            if line.startswith("#"):
                 continue
             key, _, value = line.partition(" ")
-            if key in ("fault:", "trim:"):
-                records.append(Fault(unit, value.strip(), number))
+            value = value.strip()
+            if not line:
+                inside = False
+            elif key in ("fault:", "trim:") and not inside:
+                records.append(Fault(unit, value, number))
                 records[-1].is_trim = key == "trim:"
+                inside = True
             elif key == "-":
-                records[-1].edits.append([value.strip(), ""])
+                records[-1].edits.append([value, ""])
             elif key == "+" and records[-1].edits:
-                records[-1].edits[-1][1] = value.strip()
+                records[-1].edits[-1][1] = value
             elif key.endswith(":") and key[:-1] in FIELDS:
-                records[-1].fields[key[:-1]] = value.strip()
+                records[-1].fields[key[:-1]] = value
             else:
                 sys.exit(f"{unit}.def:{number}: not understood: {line}")
     return records
@@ -80,13 +107,15 @@ def read_records(unit):
 
 def read_faults(unit):
     records = read_records(unit)
-    trim = next((r for r in records if r.is_trim), None)
+    trims = {r.name: r for r in records if r.is_trim}
     faults = [r for r in records if not r.is_trim]
     for fault in faults:
         if not fault.edits or not fault.get("by"):
             fault.complain("needs an edit and `by:`")
-        if not fault.get("whole"):
-            fault.trim = trim
+        name = fault.get("trim", next(iter(trims), "none"))
+        if name != "none" and name not in trims:
+            fault.complain(f"no trim {name}")
+        fault.trim = trims.get(name)
     return faults
 
 
@@ -102,7 +131,7 @@ def parts(unit):
 
 def edited(text, path, record):
     """The file's text with those edits of a record that are for it."""
-    if record is None or path != KERNELS + record.get("in", record.unit + ".cu"):
+    if record is None or path != record.path:
         return text
     for old, new in record.edits:
         pattern = re.compile(r"\s+".join(re.escape(word) for word in old.split()))
@@ -137,8 +166,11 @@ def functions(text):
     return re.findall(r"^((?!static)[\w ]+?[ *])(dd_cuda_\w+)\(([^()]*)\)\s*\{", text, re.M)
 
 
+TABLES = re.compile(r"^const [\w *]+ dd_cuda_\w+\[[^;]*;", re.M)  # what others read, the same in all copies
+
+
 def choice(result, name, parameters, n):
-    names = ", ".join(re.search(r"(\w+)$", p.strip())[1] for p in parameters.split(","))
+    names = ", ".join(re.search(r"(\w+)$", p.strip())[1] for p in parameters.split(",") if p != "void")
     cases = "\n".join(f"    case {i}: return fault_{i}::{name}_{i}({names});" for i in range(1, n))
     return (f'extern "C" {result}{name}({parameters})\n{{\n    switch (fault()) {{\n{cases}\n'
             f"    default: return fault_0::{name}_0({names});\n    }}\n}}\n")
@@ -146,7 +178,7 @@ def choice(result, name, parameters, n):
 
 def copy(i, path, records, outside):
     """A namespace with the files, whose names for the linker and macros do not meet those of other copies."""
-    text = flat(path, records, outside)
+    text = TABLES.sub("", flat(path, records, outside))
     names = [name for _, name, _ in functions(text)]
     macros = sorted(set(re.findall(r"^\s*#\s*define (\w+)", text, re.M)))
     lines = [f"#define {name} {name}_{i}" for name in names] + [f"namespace fault_{i}\n{{", text, "}"]
@@ -158,18 +190,32 @@ def source(unit, faults):
     copies = [copy(i, path, [faults[0].trim, fault], outside) for i, fault in enumerate([None] + faults)]
     head = outside + ["#include <stdlib.h>", "static int fault(void)",
                       '{\n    const char *n = getenv("DD_FAULT");\n    return n ? atoi(n) : 0;\n}']
-    choices = [choice(*f, len(copies)) for f in functions(flat(path, [], []))]
-    return "\n".join(head + copies + choices)
+    whole = flat(path, [], [])
+    choices = [choice(*f, len(copies)) for f in functions(whole)]
+    return "\n".join(head + copies + choices + TABLES.findall(whole))
+
+
+def write_host(faults, folder):
+    for i, fault in enumerate(faults, 1):
+        with open(fault.path, encoding="utf-8") as f:
+            text = f'#line 1 "{fault.path}"\n' + edited(f.read(), fault.path, fault)
+        os.mkdir(os.path.join(folder, str(i)))
+        with open(os.path.join(folder, str(i), fault.get("in")), "w", encoding="utf-8") as f:
+            f.write(text)
 
 
 def write(unit, part, folder):
     faults = parts(unit)[part][1]
-    with open(os.path.join(folder, "faulty.cu"), "w", encoding="utf-8") as f:
-        f.write(source(unit, faults))
+    if unit == HOST_UNIT:
+        write_host(faults, folder)
+    else:
+        with open(os.path.join(folder, "faulty.cu"), "w", encoding="utf-8") as f:
+            f.write(source(unit, faults))
     with open(os.path.join(folder, "plan"), "w", encoding="utf-8") as f:
         for i, fault in enumerate(faults, 1):
             # The words last: they may hold the separator.
-            f.write("|".join([str(i), fault.name, fault.get("op", unit), fault.options, fault.get("by")]) + "\n")
+            f.write("|".join([str(i), fault.name, fault.program, fault.get("env"), fault.options,
+                              "passes" if fault.get("passes") else "fails", fault.get("by")]) + "\n")
 
 
 def main():
