@@ -155,7 +155,7 @@ static void places(void **state)
 
 static dd_status open_choice(const char *name, int device, char *why, dd_err *err, char *taken)
 {
-    const dd_backend_choice choice = {name, 1, device};
+    const dd_backend_choice choice = {.name = name, .threads = 1, .device = device};
     dd_backend *be;
     dd_err_clear(err);
     const dd_status st = dd_backend_open(&be, &choice, why, err);
