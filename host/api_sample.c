@@ -139,7 +139,7 @@ static dd_status execute(run *u, dd_err *err)
     st = dd_sampler_run(&job, &r->out, err);
     if (st != DD_OK) dd_api_say_what_fits(&trial, err);
     const dd_graphs *g = &r->out.graphs;
-    dd_log_write(&ctx->log, DD_LOG_DEBUG, "%d programs, %d graphs of %d nodes, recorded %d times", g->programs, g->live,
+    dd_log_write(&ctx->log, DD_LOG_DEBUG, "programs: %d, graphs: %d of %d nodes, recorded: %d", g->programs, g->live,
                  g->nodes, g->recorded);
     r->steps_done = r->plan->n_steps;
     return st;

@@ -336,7 +336,7 @@ static dd_status lower_images(dd_session *s, dd_err *err)
 {
     const dd_model *m = s->spec.model;
     const dd_binding b = binding(s);
-    if (s->low_images) DD_TRY(s->be->sync(s->be, err)); /* a step of the last batch may be under way */
+    if (s->low_images && records(&s->spec, s->be)) DD_TRY(s->be->sync(s->be, err)); /* a replay may be under way */
     s->low_images = 0;
     for (int v = 0; v < s->n_variants; v++) {
         dd_program *program = &s->variants[v].program;

@@ -89,7 +89,10 @@ static void refusals(void **state)
 {
     (void)state;
     env(fake_dir, "abi");
-    refused("cuda", 0, DD_ERR_UNSUPPORTED, "libdydit-cuda.so is of another build: it does not know plugin interface 1");
+    char part[96];
+    snprintf(part, sizeof part, "libdydit-cuda.so is of another build: it does not know plugin interface %d",
+             DD_PLUGIN_ABI);
+    refused("cuda", 0, DD_ERR_UNSUPPORTED, part);
     env(fake_dir, "size");
     refused("cuda", 0, DD_ERR_UNSUPPORTED, "the plugin is of another build");
     env(fake_dir, "driver");
