@@ -2,7 +2,9 @@
  * Programs recorded as CUDA graphs. An op reads all that changes from step to step through the step counter, so that one
  * graph serves every step of its program; its handle lives in the program, so that no other program can be taken for it.
  *
- * Nothing runs while it is captured, and host memory that an op reads must outlive the graph. Work that an op gives to
+ * Nothing runs while it is captured, and host memory that an op reads must outlive the graph. A kernel that was not
+ * launched before is loaded in the capture, which drivers of CUDA 12.3 and later allow; a run before it that is not
+ * captured would cost a step of every batch size. Work that an op gives to
  * another stream is captured with it, if that stream waits for an event recorded in c->stream first, and c->stream waits
  * for one of that stream before the program ends. */
 #include "host/exec/plugin_cuda.h"
