@@ -437,15 +437,15 @@ $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EM
 	@echo '$(filter %.o %.a,$^) -lm -pthread' >$(B)/emu/plugin.inputs # as link_emu does
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
-EMU_PLUGIN_TEST := $(B)/emu/test_plugin
+EMU_PLUGIN_TESTS := $(B)/emu/test_plugin $(B)/emu/test_graph
 $(O)/tests/emu/plugin/%.o: INC = -I. -Iinclude
-$(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
+$(EMU_PLUGIN_TESTS): $(B)/emu/%: $(O)/tests/emu/plugin/%.o $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 .SECONDARY:
--include $(O)/tests/emu/plugin/test_plugin.d $(EMU_LAUNCH_OBJ:.o=.d)
+-include $(patsubst $(B)/emu/%,$(O)/tests/emu/plugin/%.d,$(EMU_PLUGIN_TESTS)) $(EMU_LAUNCH_OBJ:.o=.d)
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 

@@ -60,11 +60,13 @@ static void explain_auto(dydit_ctx *ctx)
 
 static dd_status open_backend(dydit_ctx *ctx, const dydit_options *o)
 {
-    const dd_backend_choice choice = {o->backend ? o->backend : "auto", o->threads, o->device};
+    const dd_backend_choice choice = {o->backend ? o->backend : "auto", o->threads, o->device, o->no_graph != 0};
     snprintf(ctx->backend_option, sizeof ctx->backend_option, "%s", choice.name);
     DD_TRY(dd_backend_open(&ctx->be, &choice, ctx->why, &ctx->err));
     DD_TRY(dd_precision_find(&ctx->input, ctx->be, o->precision ? o->precision : "auto", &ctx->err));
     explain_auto(ctx);
+    if (o->no_graph && !ctx->be->forget)
+        dd_log_write(&ctx->log, DD_LOG_WARN, "no-graph changes nothing: backend %s has no graphs", ctx->be->name);
     dd_log_write(&ctx->log, DD_LOG_DEBUG, "backend %s: %s, %s", ctx->be->name, ctx->be->detail,
                  dd_precision_name(ctx->input));
     return DD_OK;

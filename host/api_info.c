@@ -113,6 +113,7 @@ static json_t *info_doc(const dydit_ctx *ctx, const plugin *plugins)
     if (ctx->be->choices) json_object_set_new(doc, "isas", json_string(ctx->be->choices));
     json_object_set_new(doc, "threads", json_integer(ctx->be->threads));
     json_object_set_new(doc, "cpus", json_integer(dd_cpu_count()));
+    json_object_set_new(doc, "graphs", json_boolean(ctx->be->record != NULL));
     json_object_set_new(doc, "precision", json_string(dd_precision_name(ctx->input)));
     json_object_set_new(doc, "compiler", json_string(COMPILER));
     json_object_set_new(doc, "libraries", libs);
@@ -149,6 +150,7 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
     dd_str_addf(&s, " (auto takes %s)\n", has_code(&plugins[0]) && !ctx->why[0] ? "cuda" : "cpu");
     for (int i = 0; i < N_PLUGINS; i++) add_plugin(&s, &plugins[i]);
     dd_str_addf(&s, "in use      %s: %s\n", be->name, be->detail);
+    if (be->devices) dd_str_addf(&s, "graphs      %s\n", be->record ? "one per structure of steps" : "none");
     if (be->choices) dd_str_addf(&s, "isas        %s\n", be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
     dd_str_addf(&s, "precision   %s (auto: %s; bf16 %s)\n", dd_precision_name(ctx->input),

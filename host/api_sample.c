@@ -140,6 +140,9 @@ static dd_status execute(run *u, dd_err *err)
     job.noise_used = r->set.noisy && !job.spec.draw_noise;
     st = dd_sampler_run(&job, &r->out, err);
     if (st != DD_OK) dd_memory_say_what_fits(&need, err);
+    const dd_graphs *g = &r->out.graphs;
+    dd_log_write(&ctx->log, DD_LOG_DEBUG, "programs: %d, graphs: %d of %d nodes, recorded: %d", g->programs, g->live,
+                 g->nodes, g->recorded);
     r->steps_done = r->plan->n_steps;
     return st;
 }

@@ -69,6 +69,10 @@ dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
     s->dense_seconds = r->out.dense_seconds;
     s->speedup = s->dense_seconds > 0 && s->seconds > 0 ? s->dense_seconds / s->seconds : 0;
     s->peak_bytes = r->weight_bytes + r->out.session_bytes;
+    s->programs = r->out.graphs.programs;
+    s->graphs = r->out.graphs.live;
+    s->graph_nodes = r->out.graphs.nodes;
+    s->graphs_recorded = r->out.graphs.recorded;
     return DD_OK;
 }
 
@@ -132,6 +136,9 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
     json_object_set_new(doc, "active",
                         json_pack("{sfsfsf}", "heads", s->heads, "groups", s->groups, "tokens", s->tokens));
     json_object_set_new(doc, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
+    json_object_set_new(doc, "graphs",
+                        json_pack("{sisisisi}", "programs", s->programs, "graphs", s->graphs, "nodes", s->graph_nodes,
+                                  "recorded", s->graphs_recorded));
     if (r->has_dense) {
         json_object_set_new(doc, "dense_seconds", json_real(s->dense_seconds));
         json_object_set_new(doc, "speedup", json_real(s->speedup));
@@ -153,6 +160,10 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
                 (long long)s->images, s->images == 1 ? "" : "s", s->seconds, s->images_per_s, r->model->m->cfg.arch,
                 r->set.sampler, r->set.steps, r->set.guided ? r->set.cfg_scale : 1.0, r->set.seed);
     dd_str_addf(&out, "backend   %s, %s\n", r->set.backend, r->set.precision);
+    if (s->graphs > 0)
+        dd_str_addf(&out, "graphs    %d of %d nodes, recorded %d time%s\n", s->graphs, s->graph_nodes,
+                    s->graphs_recorded, s->graphs_recorded == 1 ? "" : "s");
+    else if (r->model->ctx->be->devices) dd_str_addf(&out, "graphs    none, steps are launched op by op\n");
     dd_str_addf(&out, "noise     %s\n", r->set.rng);
     dd_str_addf(&out, "MACs      %.4g G executed, %.4g G dense-equivalent: ratio %.2f\n", s->macs_executed / 1e9,
                 s->macs_dense / 1e9, s->mac_ratio);

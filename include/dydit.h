@@ -80,6 +80,8 @@ typedef struct dydit_options {
     const char *precision; /* "auto" (default): what is fastest here; "fp32"; "bf16": inputs of GEMMs and attention are
                               bfloat16, sums, statistics, routers and the residual stream stay float32 */
     int device;            /* of backends with several; 0 (default) */
+    int no_graph;          /* launch every op by itself; 0 (default): a step is replayed as one CUDA graph. A backend
+                              without graphs warns and goes on */
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -206,7 +208,10 @@ typedef struct dydit_stats {
     double dense_seconds;         /* with compare_dense, else 0 */
     double speedup;               /* dense_seconds / seconds, else 0 */
     int64_t forward_rows;         /* rows through the network: images x steps, doubled where guided */
-    uint64_t peak_bytes;          /* allocated by the run, weights included */
+    uint64_t peak_bytes;          /* allocated by the run, weights included; memory of graphs is not known */
+    int programs;                 /* structures of steps */
+    int graphs, graph_nodes;      /* CUDA graphs that replay them, and their nodes; 0: steps were launched op by op */
+    int graphs_recorded;          /* in the whole run: graphs are recorded anew for batches of another size */
 } dydit_stats;
 
 /* stats->size must be set by the caller. */
@@ -257,6 +262,10 @@ typedef struct dydit_estimate {
     uint64_t device_bytes; /* of peak_bytes, what is still to be allocated on the device; 0 where there is none */
     uint64_t device_free;  /* what the device has free now */
     int max_device_batch;  /* largest batch that fits there; 0 if none does, -1 without a device */
+    int programs;          /* structures of steps: each is one CUDA graph where graphs are used */
+    int graph_ops;         /* ops in these graphs; 0: none are used */
+    uint64_t graph_bytes;  /* their device memory, part of peak_bytes: an assumption of 16 KiB per op, since CUDA cannot
+                              be asked */
 } dydit_estimate;
 
 DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options,

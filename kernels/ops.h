@@ -49,7 +49,7 @@ static inline const int32_t *dd_slices_at(dd_slices s, int32_t step) { return s.
 typedef struct dd_cond_table {
     const float *table; /* [slots, n_cond, width] */
     int64_t slot_stride, cond_stride;
-    const int32_t *slot;     /* [steps] which slot of the chunk holds a step */
+    const int32_t *slot;     /* [steps] where in the chunk a step's vectors begin, in units of slot_stride */
     const int32_t *row_cond; /* [R] which (label) entry belongs to a row */
 } dd_cond_table;
 

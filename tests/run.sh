@@ -11,7 +11,8 @@
 # Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
-# CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
+# CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`; graph.sh looks at its
+#                 CUDA graphs.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
 #                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
@@ -257,6 +258,7 @@ cuda_parts() {
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
+    shell_test "CUDA graphs" tests/emu/graph.sh release
     shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
     unset EMU_KERNELS
     shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release

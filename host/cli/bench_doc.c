@@ -77,6 +77,7 @@ static json_t *backend_doc(const json_t *info)
     json_object_set(b, "name", json_object_get(info, "backend"));
     put(b, "isa", isa); /* "avx512, 2 threads" begins with it */
     json_object_set(b, "threads", json_object_get(info, "threads"));
+    json_object_set(b, "graphs", json_object_get(info, "graphs"));
     json_t *device = device_doc(info);
     if (device) json_object_set_new(b, "device", device);
     return b;

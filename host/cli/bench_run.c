@@ -176,6 +176,9 @@ static json_t *case_doc(const timing *t, int n_steps)
     json_object_set_new(c, "active",
                         json_pack("{sfsfsf}", "heads", s->heads, "groups", s->groups, "tokens", s->tokens));
     json_object_set_new(c, "peak_bytes", json_integer((json_int_t)s->peak_bytes));
+    json_object_set_new(c, "graphs",
+                        json_pack("{sisisisi}", "programs", s->programs, "graphs", s->graphs, "nodes", s->graph_nodes,
+                                  "recorded", s->graphs_recorded));
     add_pairs(t, c);
     add_peak(t, c);
     if (t->ops) json_object_set(c, "ops", t->ops);

@@ -23,6 +23,7 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
     o.backend = c->backend;
     o.threads = c->threads;
     o.device = c->device;
+    o.no_graph = c->no_graph;
     o.precision = c->precision;
     o.log = on_log;
     o.log_user = (void *)(uintptr_t)c;

@@ -10,7 +10,7 @@
 typedef struct cli_common {
     const char *ckpt, *preset, *backend, *precision;
     int threads, device, verbose;
-    bool quiet;
+    bool quiet, no_graph;
 } cli_common;
 
 /* Rows of a flag table for a struct s_ that holds `cli_common common`. */
@@ -22,6 +22,8 @@ typedef struct cli_common {
     CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cuda, cpu, ref or emu"), \
         CLI_ROW(s_, INT, "device", 0, common.device, "N", "0", 0, 1023,                                   \
                 "of a backend with several; dydit info lists them"),                                      \
+        CLI_ROW(s_, FLAG, "no-graph", 0, common.no_graph, 0, 0, 0, 0,                                     \
+                "launch every op by itself instead of replaying steps as CUDA graphs"),                   \
         CLI_ROW(s_, TEXT, "precision", 0, common.precision, "NAME", "auto", 0, 0, "auto, fp32 or bf16"),  \
         CLI_ROW(s_, INT, "threads", "t", common.threads, "N", "0", 0, 4096, "0: the CPUs this process may use")
 #define CLI_TALK_ROWS(s_)                                                           \

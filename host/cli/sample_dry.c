@@ -75,6 +75,8 @@ static void print_json(const sample_job *job, const dry *d)
         printf("  \"device_bytes\": %" PRIu64 ",\n  \"device_free_bytes\": %" PRIu64 ",\n  \"max_device_batch\": %d,\n",
                e->device_bytes, e->device_free, e->max_device_batch);
     }
+    printf("  \"programs\": %d,\n  \"graph_ops\": %d,\n  \"graph_bytes_estimate\": %" PRIu64 ",\n", e->programs,
+           e->graph_ops, e->graph_bytes);
     printf("  \"peak_bytes\": %" PRIu64 ",\n  \"file_bytes\": %" PRIu64 ",\n", e->peak_bytes, e->file_bytes);
     printf("  \"macs_dense\": %.17g,\n  \"macs_executed_at_most\": %.17g\n}\n", e->macs_dense, e->macs_executed);
 }
@@ -86,10 +88,18 @@ static void line(const char *name, uint64_t bytes, const char *what)
              what[0] ? "  " : "", what);
 }
 
+/* CUDA does not say what a graph takes. */
+static const char *graphs_text(const dydit_estimate *e, char *text, size_t size)
+{
+    snprintf(text, size, "(estimate: %d graph%s of %d ops, 16 KiB assumed for each op)", e->programs,
+             e->programs == 1 ? "" : "s", e->graph_ops);
+    return text;
+}
+
 static void print_text(const sample_job *job, const dry *d)
 {
     const dydit_estimate *e = &d->e;
-    char a[32], b[32];
+    char a[96], b[32];
     cli_outf("%" PRId64 " image%s, %d at a time, would need\n", job->n_images, job->n_images == 1 ? "" : "s",
              e->batch_size);
     line("weights", e->weights_bytes, "");
@@ -98,6 +108,7 @@ static void print_text(const sample_job *job, const dry *d)
     line("tables", e->table_bytes, "");
     line("latents", e->latent_bytes, "");
     line("scratch", e->scratch_bytes, "");
+    if (e->graph_ops > 0) line("graphs", e->graph_bytes, graphs_text(e, a, sizeof a));
     line("together", e->peak_bytes, "");
     if (on_device(d)) line("on device", e->device_bytes, "(of these)");
     line("mapped file", e->file_bytes, "(not counted)");

@@ -26,7 +26,7 @@ static dd_status open_auto(dd_backend **out, const dd_backend_choice *choice, ch
     return dd_backend_open_cpu(out, choice->threads, err);
 }
 
-dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, char *why, dd_err *err)
+static dd_status open_named(dd_backend **out, const dd_backend_choice *choice, char *why, dd_err *err)
 {
     const char *name = choice->name;
     const int threads = choice->threads;
@@ -44,6 +44,13 @@ dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, cha
     if (strcmp(name, "auto") == 0) return open_auto(out, choice, why, err);
     if (strcmp(name, "cuda") == 0 || strcmp(name, "emu") == 0) return open_plugin(out, name, choice->device, err);
     return DD_FAIL(err, DD_ERR_ARG, "backend '%s' is not known: auto, cuda, cpu, ref or emu", name);
+}
+
+dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, char *why, dd_err *err)
+{
+    DD_TRY(open_named(out, choice, why, err));
+    if (choice->no_graph) (*out)->record = NULL;
+    return DD_OK;
 }
 
 dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *name, dd_err *err)

@@ -37,6 +37,10 @@ typedef struct dd_device_list {
     char built[160];              /* "sm_90, compute_80 as PTX" */
 } dd_device_list;
 
+/* What a node of a recorded program takes on a device. CUDA neither says nor promises it: the developers of NVIDIA's
+ * CCCL reckon with some 10 KB per kernel node (pull request 3768 of NVIDIA/cccl), rounded up here. An assumption. */
+#define DD_GRAPH_NODE_BYTES 16384
+
 typedef struct dd_backend dd_backend;
 struct dd_backend {
     const char *name;    /* "cpu" */
@@ -66,6 +70,11 @@ struct dd_backend {
 
     /* Runs every op with the step counter at `step`. On failure names the op. */
     dd_status (*run)(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
+    /* Prepares a program for being run many times: run replays what is recorded here, without a look at ops. It is
+     * what allocates; run does not. On failure names the op, and nothing is recorded. forget gives it back: before ops
+     * go, and when no run of the program is unfinished. NULL, both: there is nothing to prepare. */
+    dd_status (*record)(dd_backend *be, dd_program *program, dd_err *err);
+    void (*forget)(dd_backend *be, dd_program *program);
     dd_status (*sync)(dd_backend *be, dd_err *err);
     /* Ends a step: returns when at most `in_flight` of the steps ended so far are unfinished, 1 <= in_flight. An error of
      * the device may be reported here that an earlier step caused. */
@@ -89,6 +98,7 @@ typedef struct dd_backend_choice {
     const char *name; /* "auto", "cuda", "cpu", "ref", "emu" */
     int threads;      /* 0: the CPUs this process may use */
     int device;       /* of backends that have several */
+    bool no_graph;    /* record is NULL */
 } dd_backend_choice;
 
 /* why, or NULL: [DD_ERR_TEXT], where "auto" did not take the first choice, one sentence that says so; else empty. */

@@ -86,7 +86,7 @@ static dd_status stand_in_init(stand_in *s, const dd_run_spec *spec, dd_err *err
 static dd_status add_program(dd_bound *out, const dd_program *p, const dd_run_spec *spec, int step,
                              const dd_bound_terms *terms, dd_err *err)
 {
-    const dd_work_at at = {spec->model, step, terms->tokens};
+    const dd_work_at at = {spec->model, step, terms->tokens, dd_spec_max_labels(spec)};
     for (int i = 0; i < p->n_ops; i++) {
         dd_work work;
         DD_TRY(dd_op_work(&work, &p->ops[i], &at, err));

@@ -135,7 +135,7 @@ dd_status dd_calibration_step(dd_calibration *c, dd_session *s, int step, dd_err
         for (int from = 0, to; from < p->n_ops; from = to) { /* from one router, included, to the next */
             if (p->ops[from].id == DD_OP_route) DD_TRY(score_step(c, s, &p->ops[from], err));
             for (to = from + 1; to < p->n_ops && p->ops[to].id != DD_OP_route;) to++;
-            const dd_program piece = {p->ops + from, to - from};
+            const dd_program piece = {.ops = p->ops + from, .n_ops = to - from};
             DD_TRY(be->run(be, &piece, part[i].step, err));
             DD_TRY(be->sync(be, err));
         }

@@ -26,11 +26,12 @@ static dd_slices slices(const dd_binding *b, const dd_axis_table *axis)
 static dd_cond_table cond_table(const dd_binding *b)
 {
     const int64_t width = b->spec->model->cond_width;
-    return (dd_cond_table){.table = b->buffer[b->spec->model->buf_cond],
-                           .slot_stride = width * b->n_labels,
-                           .cond_stride = width,
-                           .slot = b->ints + b->tables->slot_at,
-                           .row_cond = b->row_cond};
+    return (dd_cond_table){
+        .table = b->buffer[b->spec->model->buf_cond],
+        .slot_stride = width, /* n_labels is in the table of slots: the ops of a step do not depend on it */
+        .cond_stride = width,
+        .slot = b->ints + b->tables->slot_at,
+        .row_cond = b->row_cond};
 }
 
 static dd_row_list row_list(const lowering *l)
@@ -293,6 +294,18 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
 done:
     free(keep);
     if (st != DD_OK) dd_program_free(out);
+    return st;
+}
+
+dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, int step, dd_err *err)
+{
+    const dd_model *m = spec->model;
+    bool *keep = calloc((size_t)m->body.n, sizeof *keep);
+    if (!keep) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
+    const dd_status st = dd_structure_select(m, spec->plan, step, keep, err);
+    *n_ops = (spec->plan->rows[step].guided ? 1 : 0) + spec->draw_noise + (spec->coefs != NULL);
+    for (int i = 0; i < m->body.n; i++) *n_ops += keep[i] + (spec->want_hidden && m->body.at[i].block_end >= 0);
+    free(keep);
     return st;
 }
 

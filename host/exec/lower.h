@@ -33,6 +33,9 @@ typedef struct dd_binding {
 /* Program of all steps that share the structure of `step`. ERR_UNSUPPORTED names an op that the backend lacks. */
 dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *err);
 
+/* How many ops that program has. */
+dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, int step, dd_err *err);
+
 /* Fills the conditioning table from the current step on. */
 dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err);
 

@@ -65,6 +65,8 @@ static void fill(dd_cuda *c)
     c->base.scratch_bytes = no_scratch;
     c->base.reserve = reserve;
     c->base.run = dd_cuda_run;
+    c->base.record = dd_cuda_record;
+    c->base.forget = dd_cuda_forget;
     c->base.sync = dd_cuda_sync;
     c->base.pace = dd_cuda_pace;
     c->base.memory_free = dd_cuda_memory_free;

@@ -86,8 +86,15 @@ void dd_cuda_raw_close(dd_cuda *c);
 
 dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err);
 void dd_cuda_run_close(dd_cuda *c);
+/* The ops one by one, to run or to be captured. */
+dd_status dd_cuda_launch_ops(dd_cuda *c, const dd_program *program, dd_err *err);
 dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err);
 dd_status dd_cuda_sync(dd_backend *be, dd_err *err);
 dd_status dd_cuda_pace(dd_backend *be, int in_flight, dd_err *err);
+
+/* ---- plugin_cuda_graph.c ---- */
+
+dd_status dd_cuda_record(dd_backend *be, dd_program *program, dd_err *err);
+void dd_cuda_forget(dd_backend *be, dd_program *program);
 
 #endif

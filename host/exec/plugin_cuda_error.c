@@ -9,11 +9,15 @@ dd_status dd_cuda_enter(dd_cuda *c, dd_err *err)
     return DD_OK;
 }
 
-/* An error that ended the context comes back from every call. */
+/* An error that ended the context comes back from every call. A stream that is captured may not be asked: what is lost
+ * shows when the capture has ended. */
 static bool comes_back(dd_cuda *c)
 {
+    enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     if (!c->stream) return false;
-    const cudaError_t e = cudaStreamQuery(c->stream);
+    cudaError_t e = cudaStreamIsCapturing(c->stream, &capture);
+    if (e == cudaSuccess && capture != cudaStreamCaptureStatusNone) return false;
+    if (e == cudaSuccess) e = cudaStreamQuery(c->stream);
     (void)cudaGetLastError();
     return e != cudaSuccess && e != cudaErrorNotReady;
 }

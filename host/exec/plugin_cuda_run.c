@@ -33,18 +33,27 @@ static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
 }
 
+dd_status dd_cuda_launch_ops(dd_cuda *c, const dd_program *program, dd_err *err)
+{
+    for (int i = 0; i < program->n_ops; i++) {
+        const dd_op *op = &program->ops[i];
+        const dd_status st = dd_op_call(c->base.ops, &c->exec, op);
+        if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
+        if (st != DD_OK) return dd_op_refused(&c->base, op, st, err);
+    }
+    return DD_OK;
+}
+
+/* The step counter is set by a kernel of its own also before a graph: as a node of it, its parameter would have to be
+ * changed on the host for every launch. */
 dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err)
 {
     dd_cuda *c = dd_cuda_of(be);
     DD_TRY(dd_cuda_enter(c, err));
     if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
         return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
-    for (int i = 0; i < program->n_ops; i++) {
-        const dd_op *op = &program->ops[i];
-        const dd_status st = dd_op_call(be->ops, &c->exec, op);
-        if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
-        if (st != DD_OK) return dd_op_refused(be, op, st, err);
-    }
+    if (!program->recorded) return dd_cuda_launch_ops(c, program, err);
+    DD_CUDA_TRY(c, err, cudaGraphLaunch, program->recorded, c->stream);
     return DD_OK;
 }
 

@@ -69,7 +69,7 @@ dd_status dd_profile_step(dd_profile *p, dd_session *s, int step, dd_err *err)
     DD_TRY(be->sync(be, err));
     for (int i = 0; i < n; i++)
         for (int k = 0; k < part[i].program->n_ops; k++) {
-            const dd_program one = {part[i].program->ops + k, 1};
+            const dd_program one = {.ops = part[i].program->ops + k, .n_ops = 1};
             const double t0 = now();
             DD_TRY(be->run(be, &one, part[i].step, err));
             DD_TRY(be->sync(be, err));

@@ -18,6 +18,8 @@ typedef struct dd_op {
 typedef struct dd_program {
     dd_op *ops;
     int n_ops;
+    void *recorded; /* the backend's, from record to forget: run replays it. NULL: run goes through the ops */
+    int n_nodes;    /* of what was recorded */
 } dd_program;
 
 #endif

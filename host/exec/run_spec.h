@@ -23,6 +23,7 @@ typedef struct dd_run_spec {
     bool want_hits;                /* count how often each token was kept */
     bool want_hidden;              /* keep the tokens after every block */
     bool force_masks;              /* token decisions come from outside */
+    bool op_by_op;                 /* ops are run one at a time, programs are not recorded */
     dd_draws draws;                /* whose numbers the op `noise` draws, where one of these is set: */
     bool draw_latents, draw_noise; /* the starting latents of a batch; the noise of every step */
 } dd_run_spec;

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "host/base/sizes.h"
-#include "host/exec/session.h"
 #include "host/sample/noise.h"
 
 typedef struct sampler {
@@ -92,7 +91,9 @@ static dd_status open_all(sampler *s)
     s->kept = array(&st, s->err, routers, (size_t)j->spec.plan->n_steps, 1, sizeof *s->kept, "token counts");
     DD_TRY(st);
     DD_TRY(dd_noise_open(&s->noise, &noise, s->err));
-    DD_TRY(dd_session_open(&s->main, &j->spec, j->be, j->weights, s->err));
+    dd_run_spec main = j->spec;
+    main.op_by_op = main.op_by_op || j->profile || j->calibration;
+    DD_TRY(dd_session_open(&s->main, &main, j->be, j->weights, s->err));
     s->out->session_bytes = dd_session_bytes(s->main);
     if (!j->dense) return DD_OK;
     dd_run_spec dense = j->spec;
@@ -303,6 +304,7 @@ dd_status dd_sampler_run(const dd_sample_job *job, dd_sample_out *out, dd_err *e
     memset(out, 0, sizeof *out);
     dd_status st = open_all(&s);
     if (st == DD_OK) st = run_batches(&s);
+    if (st == DD_OK) out->graphs = dd_session_graphs(s.main);
     close_all(&s);
     return st;
 }

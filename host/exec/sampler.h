@@ -11,6 +11,7 @@
 #include "host/exec/calibrate.h"
 #include "host/exec/profile.h"
 #include "host/exec/run_spec.h"
+#include "host/exec/session.h"
 #include "host/exec/weights.h"
 
 typedef struct dd_sample_state {
@@ -53,6 +54,7 @@ typedef struct dd_sample_out {
         *tokens; /* [steps, token routers, rows, S], rows: conditional, then null where any step is guided; or NULL */
     double seconds, dense_seconds;
     uint64_t session_bytes;
+    dd_graphs graphs; /* of the main run */
 } dd_sample_out;
 
 /* out belongs to the caller also after a failure; release with dd_sample_out_fini. */

@@ -37,6 +37,7 @@ struct dd_session {
 
     int images, n_labels;             /* of the current batch */
     int low_images, low_labels;       /* those that the programs were made for; 0: there are none */
+    int recorded;                     /* programs, since the session opened */
     int cond_chunk;                   /* chunk of steps whose conditioning is in the table, -1: none */
     int32_t *host_rows, *host_labels; /* [2*max_images], [max_labels] */
     dd_noise_stream *host_streams;    /* [2, max_images] */
@@ -100,6 +101,8 @@ static dd_status find_variants(const dd_plan *plan, int *variant_of, int *first_
     return DD_OK;
 }
 
+static bool records(const dd_run_spec *spec, const dd_backend *be) { return be->record && !spec->op_by_op; }
+
 dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_backend *be, dd_err *err)
 {
     const dd_model *m = spec->model;
@@ -114,9 +117,13 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
     find_variants(spec->plan, of, of + steps, &out->programs);
     for (int v = 0; v < out->programs; v++) {
         size_t bytes;
+        int n_ops;
         DD_TRY_GOTO(st, dd_memory_place(spec, of[steps + v], offset, &bytes, err), done);
         if (bytes > out->activations) out->activations = bytes;
+        DD_TRY_GOTO(st, dd_lower_count(&n_ops, spec, of[steps + v], err), done);
+        if (records(spec, be)) out->graph_ops += n_ops;
     }
+    out->graphs = (size_t)out->graph_ops * DD_GRAPH_NODE_BYTES;
     for (int b = 0; b < m->n_buffers; b++) {
         size_t bytes;
         if (!m->buffers[b].persistent) continue;
@@ -229,11 +236,17 @@ fail:
     return st;
 }
 
+static void free_program(dd_session *s, dd_program *p)
+{
+    if (p->recorded) s->be->forget(s->be, p);
+    dd_program_free(p);
+}
+
 static void free_programs(dd_session *s)
 {
-    for (int v = 0; v < s->n_variants; v++) dd_program_free(&s->variants[v].program);
-    dd_program_free(&s->prologue);
-    dd_program_free(&s->start);
+    for (int v = 0; v < s->n_variants; v++) free_program(s, &s->variants[v].program);
+    free_program(s, &s->prologue);
+    free_program(s, &s->start);
 }
 
 void dd_session_close(dd_session **session)
@@ -292,43 +305,68 @@ static dd_status upload_labels(dd_session *s, int images, const int *labels, dd_
     return s->be->upload(s->be, s->d_labels, s->host_labels, (size_t)s->n_labels * sizeof(int32_t), err);
 }
 
-static dd_status lower_all(dd_session *s, dd_err *err)
+static dd_binding binding(const dd_session *s)
+{
+    const dd_noise_stream *streams = s->d_streams;
+    return (dd_binding){.spec = &s->spec,
+                        .ops = s->be->ops,
+                        .backend_name = s->be->name,
+                        .weights = s->weights,
+                        .tables = &s->tables,
+                        .ints = s->d_ints,
+                        .temb = s->d_temb,
+                        .coefs = s->d_coefs,
+                        .buffer = s->bound,
+                        .images = s->images,
+                        .n_labels = s->n_labels,
+                        .row_cond = s->d_row_cond,
+                        .labels = s->d_labels,
+                        .noise = s->io[DD_IO_NOISE],
+                        .x0 = s->io[DD_IO_X0],
+                        .streams = {streams, streams ? streams + s->spec.max_images : NULL},
+                        .forced = s->io[DD_IO_FORCED],
+                        .mask = s->io[DD_IO_MASK],
+                        .kept = s->io[DD_IO_KEPT],
+                        .hits = s->io[DD_IO_HITS],
+                        .hidden = s->io[DD_IO_HIDDEN]};
+}
+
+/* Programs of the steps: they depend on the number of images. What runs once a step is worth being recorded. */
+static dd_status lower_images(dd_session *s, dd_err *err)
 {
     const dd_model *m = s->spec.model;
-    const dd_noise_stream *streams = s->d_streams;
-    const dd_binding b = {.spec = &s->spec,
-                          .ops = s->be->ops,
-                          .backend_name = s->be->name,
-                          .weights = s->weights,
-                          .tables = &s->tables,
-                          .ints = s->d_ints,
-                          .temb = s->d_temb,
-                          .coefs = s->d_coefs,
-                          .buffer = s->bound,
-                          .images = s->images,
-                          .n_labels = s->n_labels,
-                          .row_cond = s->d_row_cond,
-                          .labels = s->d_labels,
-                          .noise = s->io[DD_IO_NOISE],
-                          .x0 = s->io[DD_IO_X0],
-                          .streams = {streams, streams ? streams + s->spec.max_images : NULL},
-                          .forced = s->io[DD_IO_FORCED],
-                          .mask = s->io[DD_IO_MASK],
-                          .kept = s->io[DD_IO_KEPT],
-                          .hits = s->io[DD_IO_HITS],
-                          .hidden = s->io[DD_IO_HIDDEN]};
-    free_programs(s);
-    s->low_images = s->low_labels = 0;
+    const dd_binding b = binding(s);
+    if (s->low_images && records(&s->spec, s->be)) DD_TRY(s->be->sync(s->be, err)); /* a replay may be under way */
+    s->low_images = 0;
     for (int v = 0; v < s->n_variants; v++) {
+        dd_program *program = &s->variants[v].program;
+        free_program(s, program);
         for (int i = 0; i < m->n_buffers; i++) {
             const int64_t at = s->variants[v].offset[i];
             s->bound[i] = s->persistent[i] ? s->persistent[i] : at >= 0 ? (char *)s->arena + at : NULL;
         }
-        DD_TRY(dd_lower_body(&s->variants[v].program, &b, s->variants[v].first_step, err));
+        DD_TRY(dd_lower_body(program, &b, s->variants[v].first_step, err));
+        if (!records(&s->spec, s->be)) continue;
+        DD_TRY(s->be->record(s->be, program, err));
+        s->recorded++;
     }
-    DD_TRY(dd_lower_prologue(&s->prologue, &b, err));
+    free_program(s, &s->start);
     DD_TRY(dd_lower_start(&s->start, &b, err));
     s->low_images = s->images;
+    return DD_OK;
+}
+
+/* What depends on the number of distinct labels: the prologue, and where the conditioning of a step begins. */
+static dd_status lower_labels(dd_session *s, dd_err *err)
+{
+    const dd_binding b = binding(s);
+    const size_t steps = (size_t)s->spec.plan->n_steps;
+    int32_t *slot = s->tables.ints + s->tables.slot_at;
+    s->low_labels = 0;
+    free_program(s, &s->prologue);
+    DD_TRY(dd_lower_prologue(&s->prologue, &b, err));
+    for (size_t i = 0; i < steps; i++) slot[i] = (int32_t)i % s->tables.slots * s->n_labels;
+    DD_TRY(s->be->upload(s->be, (int32_t *)s->d_ints + s->tables.slot_at, slot, steps * sizeof *slot, err));
     s->low_labels = s->n_labels;
     return DD_OK;
 }
@@ -341,7 +379,8 @@ dd_status dd_session_batch(dd_session *s, int images, const int *labels, dd_err 
     DD_TRY(upload_labels(s, images, labels, err));
     s->images = images;
     s->cond_chunk = -1;
-    if (images != s->low_images || s->n_labels != s->low_labels) DD_TRY(lower_all(s, err));
+    if (images != s->low_images) DD_TRY(lower_images(s, err));
+    if (s->n_labels != s->low_labels) DD_TRY(lower_labels(s, err));
     const int rows = dd_spec_max_rows(&s->spec);
     for (int i = DD_IO_HITS; i <= DD_IO_KEPT; i++)
         if (s->io[i]) DD_TRY(s->be->clear(s->be, s->io[i], dd_session_io_bytes(s, (dd_io)i, rows), err));
@@ -386,6 +425,16 @@ dd_backend *dd_session_backend(const dd_session *s) { return s->be; }
 const dd_weight_store *dd_session_weights(const dd_session *s) { return s->weights; }
 
 const dd_run_spec *dd_session_spec(const dd_session *s) { return &s->spec; }
+
+dd_graphs dd_session_graphs(const dd_session *s)
+{
+    dd_graphs g = {.programs = s->n_variants, .recorded = s->recorded};
+    for (int v = 0; v < s->n_variants; v++) {
+        g.live += s->variants[v].program.recorded != NULL;
+        g.nodes += s->variants[v].program.n_nodes;
+    }
+    return g;
+}
 
 dd_status dd_session_step(dd_session *s, int step, dd_err *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A session runs one plan of one model on a backend, batch by batch: it owns the arena, the parameter tables and the
- * programs. Everything is allocated when it opens; a batch of another size re-lowers; stepping allocates nothing. */
+ * programs. Everything is allocated when it opens, but what the backend records of programs: a batch of another size
+ * lowers and records anew. Stepping allocates nothing. */
 #ifndef DD_HOST_EXEC_SESSION_H
 #define DD_HOST_EXEC_SESSION_H
 
@@ -13,7 +14,8 @@ typedef struct dd_session dd_session;
 /* Bytes by purpose, known before anything is allocated. */
 typedef struct dd_footprint {
     size_t activations, cond, tables, latents, scratch;
-    int programs;
+    size_t graphs; /* an assumption per op, DD_GRAPH_NODE_BYTES; 0 where nothing is recorded */
+    int programs, graph_ops;
 } dd_footprint;
 
 dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_backend *be, dd_err *err);
@@ -51,6 +53,14 @@ dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err 
 
 /* Runs one step of the plan, and the conditioning of its chunk of steps where that is not there yet. */
 dd_status dd_session_step(dd_session *s, int step, dd_err *err);
+
+/* Programs of the steps, one for every structure of the plan, in the form that they have for the current batch. */
+typedef struct dd_graphs {
+    int programs;
+    int live, nodes; /* of them that the backend has recorded, and their nodes */
+    int recorded;    /* since the session opened: once more where batches change their size */
+} dd_graphs;
+dd_graphs dd_session_graphs(const dd_session *s);
 
 /* The programs that dd_session_step would run now, for those who run them op by op: part [DD_MAX_PARTS], returns how
  * many. The caller must run all of them. Borrowed until the next batch. */

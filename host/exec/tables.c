@@ -97,7 +97,7 @@ dd_status dd_tables_build(dd_tables *t, const dd_run_spec *spec, int with_temb, 
     if (!t->n_axis || !t->k_axis)
         DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the parameter tables"), fail);
     t->slot_at = t->n_ints;
-    for (int s = 0; s < spec->plan->n_steps; s++) DD_TRY_GOTO(st, push(t, s % t->slots, err), fail);
+    for (int s = 0; s < spec->plan->n_steps; s++) DD_TRY_GOTO(st, push(t, s % t->slots, err), fail); /* one label */
     for (int w = 0; w < m->n_weights; w++) {
         DD_TRY_GOTO(st, build_axis(t, spec, &m->weights[w].n_map, &t->n_axis[w], err), fail);
         DD_TRY_GOTO(st, build_axis(t, spec, &m->weights[w].k_map, &t->k_axis[w], err), fail);

@@ -16,7 +16,7 @@ typedef struct dd_tables {
     int32_t *ints;
     int64_t n_ints, cap_ints;
     dd_axis_table *n_axis, *k_axis; /* [n_weights] */
-    int64_t slot_at;                /* [steps] slot of a step in its chunk of conditioning */
+    int64_t slot_at;                /* [steps] slot of a step in its chunk of conditioning, times the labels in it */
     int slots;
     float *temb; /* [steps, D] */
 } dd_tables;

@@ -26,11 +26,7 @@ static uint64_t active(dd_row_list rows, const dd_work_at *at, int64_t all, int6
 }
 
 /* Distinct vectors of a conditioning table that r rows read. */
-static uint64_t vectors(const dd_cond_table *t, int64_t r)
-{
-    const int64_t labels = t->slot_stride / t->cond_stride;
-    return u(r < labels ? r : labels);
-}
+static uint64_t vectors(const dd_work_at *at, int64_t r) { return u(r < at->labels ? r : at->labels); }
 
 static const dd_weight_desc *weight_of(const dd_op *op, const dd_work_at *at)
 {
@@ -60,7 +56,7 @@ static dd_work patch_embed(const dd_patch_embed_args *a)
 static dd_work adaln(const dd_adaln_args *a, const dd_work_at *at)
 {
     const uint64_t rows = active(a->rows, at, (int64_t)a->r * a->s, a->s), d = u(a->d);
-    return (dd_work){.read = (rows * d + 2 * vectors(&a->cond, a->r) * d) * F32 + (a->rows.idx ? rows * I32 : 0),
+    return (dd_work){.read = (rows * d + 2 * vectors(at, a->r) * d) * F32 + (a->rows.idx ? rows * I32 : 0),
                      .written = rows * d * bytes_of(a->y_format),
                      .launches = 1};
 }
@@ -77,7 +73,7 @@ static dd_work gemm(const dd_op *op, const dd_work_at *at)
                    .launches = 1,
                    .tensor = a->a_format != DD_FMT_F32};
     if (a->epilogue == DD_EPI_RESIDUAL)
-        out.read += (m * n + vectors(&a->gate, a->m / a->s) * n) * F32 + (a->rows.idx ? m * I32 : 0);
+        out.read += (m * n + vectors(at, a->m / a->s) * n) * F32 + (a->rows.idx ? m * I32 : 0);
     return out;
 }
 

@@ -24,6 +24,7 @@ typedef struct dd_work_at {
     const dd_model *model; /* that the op was lowered from */
     int32_t step;
     double tokens; /* share that token routers keep, as dd_cost_tokens takes it */
+    int labels;    /* distinct ones of the batch, null included */
 } dd_work_at;
 
 /* The tables that the op's arguments point to (slice lists, coefficients) must lie in host memory; nothing else is

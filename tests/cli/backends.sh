@@ -73,7 +73,37 @@ check "dry run: batch that fits" grep -q 'free on the device: [1-9]' "$OUT"
 what='' fake accepted "${draw[@]}" --dry-run --json
 check "dry run: JSON" test "$(json "$OUT" device_bytes)" -lt "$(json "$OUT" peak_bytes)"
 
+# ---- graphs ----
+what='' fake accepted info
+check "info: graphs" grep -q -x 'graphs *one per structure of steps' "$OUT"
+what='' fake accepted info --no-graph --json
+equal "info --no-graph: graphs" false "$(json "$OUT" graphs)"
+what='' fake accepted "${draw[@]}"
+check "a run says how many graphs" grep -q -x 'graphs *1 of [1-9][0-9]* nodes, recorded 1 time' "$OUT"
+what='' fake accepted "${draw[@]}" --no-graph
+check "a run says that there are none" grep -q -x 'graphs *none, steps are launched op by op' "$OUT"
+what='' fake accepted "${draw[@]}" --batch-size 2 --cfg-interval 300 600 --json
+equal "graphs of two structures, recorded again for the last batch" '2 2 4' \
+    "$(json "$OUT" graphs.programs) $(json "$OUT" graphs.graphs) $(json "$OUT" graphs.recorded)"
+what='' fake accepted "${draw[@]}" --dry-run
+check "dry run: memory of graphs" grep -q '^  graphs .*(estimate: 1 graph of [1-9][0-9]* ops, 16 KiB assumed for each op)$' "$OUT"
+what='' fake accepted "${draw[@]}" --dry-run --json
+equal "dry run: 16 KiB for each op" "1 $(($(json "$OUT" graph_ops) * 16384))" \
+    "$(json "$OUT" programs) $(json "$OUT" graph_bytes_estimate)"
+peak=$(json "$OUT" peak_bytes) graphs=$(json "$OUT" graph_bytes_estimate)
+what='' fake accepted "${draw[@]}" --dry-run --json --no-graph
+equal "dry run: none without graphs" "0 0 $((peak - graphs))" \
+    "$(json "$OUT" graph_ops) $(json "$OUT" graph_bytes_estimate) $(json "$OUT" peak_bytes)"
+run "${draw[@]}" --backend cpu --no-graph
+equal "no graphs on cpu: a note" '0 dydit: warning: no-graph changes nothing: backend cpu has no graphs' "$status $(cat "$ERR")"
+accepted "${draw[@]}" --backend cpu
+check "a run on cpu speaks of no graphs" test -z "$(grep graph "$OUT")"
+
 # ---- bench ----
 what='' fake run bench --model DyDiT-S/8 --image-size 256 --steps ddim2 --repeat 1 --warmup 0 --ratio 0.5 --out b.json
 equal "bench names the device" 'Fake One 9.0 13.0' \
     "$(json b.json backend.device.name) $(json b.json backend.device.compute_capability) $(json b.json backend.device.driver)"
+equal "bench tells graphs" 'true 1 1' "$(json b.json backend.graphs) $(json b.json cases.0.graphs.graphs) $(json b.json cases.0.graphs.recorded)"
+what='' fake accepted bench --model DyDiT-S/8 --image-size 256 --steps ddim2 --ratio 0.5 --dry-run
+check "bench --dry-run tells graphs" grep -q '^  dense.*, 1 graph$' "$OUT"
+refused 2 '--read and --no-graph exclude each other' bench --read b.json --no-graph

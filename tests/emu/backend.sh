@@ -5,56 +5,9 @@
 #
 # Goldens and sessions are the unit programs with DYDIT_TEST_BACKEND=emu: all forward passes in fp32 and bf16, the
 # sampling runs of ten steps; not the demo run of 50 steps, which takes minutes here.
-set -u
 cd "$(dirname "$0")/../.." || exit 1
-make=${MAKE:-make}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-export TSAN_OPTIONS=halt_on_error=1 ASAN_OPTIONS=
-root=$PWD
-dydit=$root/build/release/dydit
-tools=$root/build/release/tests/tools
-glyphs=$root/models/glyphs.safetensors
-small=$root/tests/golden/model_d64_h4_p2.safetensors
+. tests/emu/lib.bash
 like_glyphs=$root/tests/golden/model_d128_h4_p4.safetensors # inputs of the same shape
-mkdir "$tmp/work" && cd "$tmp/work" || exit 1
-began=$SECONDS
-
-ok() { printf 'ok - %s\n' "$1"; }
-not_ok() { # NAME [FILE with what happened]
-    printf 'not ok - %s\n' "$1"
-    [ -z "${2-}" ] || sed 's/^/#   /' "$2" | head -n 20
-}
-skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
-verdict() { if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2" "${3-}"; fi; } # STATUS NAME [FILE]
-
-for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
-    command -v "$tool" >/dev/null 2>&1 || { skip "backend emu" "$tool is missing"; exit 0; }
-done
-"$root/scripts/nvcc.sh" >/dev/null 2>"$tmp/out" || { skip "backend emu" "$(cat "$tmp/out")"; exit 0; }
-
-build() { # CONFIG TARGETS...
-    "$make" --no-print-directory -C "$root" CONFIG="$1" "${@:2}" >"$tmp/build" 2>&1 && return 0
-    tail -n 20 "$tmp/build" >"$tmp/tail"
-    not_ok "build of $1" "$tmp/tail"
-    return 1
-}
-
-# program NAME [ENV=...] COMMAND...: exit status 0, and it says of no test that it failed
-program() {
-    local status=0
-    (cd "$root" && env "${@:2}") >"$tmp/out" 2>&1 </dev/null || status=$?
-    ! grep -q '^not ok' "$tmp/out" && grep -q '^ok' "$tmp/out" || status=1
-    verdict $status "$1: $(grep -c '^ok' "$tmp/out") checks" "$tmp/out"
-}
-
-# run NAME COMMAND...: exit status 0 and nothing on stderr
-run() {
-    local status=0
-    "${@:2}" >"$tmp/out" 2>&1 </dev/null || status=$?
-    [ ! -s "$tmp/out" ] || status=1
-    verdict $status "$1" "$tmp/out"
-}
 
 draw() { "$dydit" sample -m "$glyphs" --precision fp32 --cfg-scale 2 -q "$@"; }
 
@@ -150,7 +103,8 @@ injected() {
     local f n status=0 runs=0
     for f in cudaGetDeviceCount cudaGetDeviceProperties cudaSetDevice cudaFuncGetAttributes cudaMemGetInfo \
         cudaStreamCreateWithPriority cudaHostAlloc cudaEventCreateWithFlags cudaMemsetAsync cudaMemcpyAsync cudaLaunchKernel \
-        cudaStreamSynchronize cudaEventRecord cudaEventSynchronize; do
+        cudaStreamSynchronize cudaEventRecord cudaEventSynchronize cudaStreamBeginCapture cudaStreamEndCapture cudaGraphGetNodes \
+        cudaGraphInstantiate cudaGraphUpload cudaGraphLaunch; do
         every_call $f
     done
     # One failed allocation may be made good: the buffer of raw rows is given back. Two in a row may not.
@@ -163,7 +117,7 @@ injected() {
     fails_well cudaStreamSynchronize:3,cudaStreamQuery:1
     verdict $? "a lost device" "$tmp/out"
     # What gives things back can only lose them.
-    for f in cudaFree:1 cudaFree:20 cudaFreeHost:1 cudaEventDestroy:2 cudaStreamDestroy:1; do
+    for f in cudaFree:1 cudaFree:20 cudaFreeHost:1 cudaEventDestroy:2 cudaStreamDestroy:1 cudaGraphDestroy:1 cudaGraphExecDestroy:1; do
         status=0
         EMU_LEAKS=0 EMU_FAIL=$f tiny --latents-out x.st >"$tmp/out" 2>&1 </dev/null || status=$?
         [ -s x.st ] || status=1
@@ -189,7 +143,8 @@ sanitized() { # CONFIG FLAG
         skip "backend emu, $1" "-fsanitize=$2 does not work here"
         return
     fi
-    build "$1" cli emu || return
+    build "$1" cli emu "build/$1/emu/test_graph" || return
+    program "recorded programs, $1" DYDIT_PLUGIN_PATH="$root/build/$1" "build/$1/emu/test_graph"
     for order in forward random; do
         EMU_ORDER=$order run "$1, $order" "$root/build/$1/dydit" sample -m "$small" --backend emu --precision fp32 -l 1,2 --steps 4 \
             -q --latents-out "$1.st"

@@ -76,7 +76,7 @@ static inline rig rig_open(const char *path, const char *backend)
 {
     rig r = {0};
     rig_must(&r, dd_model_open(&r.model, path, NULL, &r.err));
-    const dd_backend_choice choice = {backend, 2, 0};
+    const dd_backend_choice choice = {.name = backend, .threads = 2};
     rig_must(&r, dd_backend_open(&r.be, &choice, NULL, &r.err));
     rig_plan(&r, "4", -1, -1, true);
     return r;

@@ -89,7 +89,10 @@ static void refusals(void **state)
 {
     (void)state;
     env(fake_dir, "abi");
-    refused("cuda", 0, DD_ERR_UNSUPPORTED, "libdydit-cuda.so is of another build: it does not know plugin interface 1");
+    char part[96];
+    snprintf(part, sizeof part, "libdydit-cuda.so is of another build: it does not know plugin interface %d",
+             DD_PLUGIN_ABI);
+    refused("cuda", 0, DD_ERR_UNSUPPORTED, part);
     env(fake_dir, "size");
     refused("cuda", 0, DD_ERR_UNSUPPORTED, "the plugin is of another build");
     env(fake_dir, "driver");
@@ -155,7 +158,7 @@ static void places(void **state)
 
 static dd_status open_choice(const char *name, int device, char *why, dd_err *err, char *taken)
 {
-    const dd_backend_choice choice = {name, 1, device};
+    const dd_backend_choice choice = {.name = name, .threads = 1, .device = device};
     dd_backend *be;
     dd_err_clear(err);
     const dd_status st = dd_backend_open(&be, &choice, why, err);

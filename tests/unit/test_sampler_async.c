@@ -117,7 +117,7 @@ static dd_status late_run(dd_backend *be, const dd_program *program, int32_t ste
 {
     (void)be, (void)err;
     task *t = put_task(RUN, program->ops, (size_t)program->n_ops * sizeof *program->ops);
-    t->program = (dd_program){t->data, program->n_ops};
+    t->program = (dd_program){.ops = t->data, .n_ops = program->n_ops};
     t->step = step;
     late.in_step = late.stepping = true;
     if (in_flight() > late.max_in_flight) late.max_in_flight = in_flight();

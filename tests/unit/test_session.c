@@ -95,7 +95,7 @@ static void batches_of_any_size(void **state)
     static const int labels[IMAGES] = {1, 9, 1, 0, 4};
     static const struct {
         int first, images;
-    } batches[] = {{0, 5}, {0, 2}, {0, 3}, {2, 3}, {4, 1}, {1, 2}, {3, 2}, {0, 1}, {0, 5}, {2, 1}};
+    } batches[] = {{0, 2}, {0, 5}, {0, 2}, {0, 3}, {2, 3}, {4, 1}, {1, 2}, {3, 2}, {0, 1}, {0, 5}, {2, 1}};
     /* {0,2}, {0,3}: as many labels for more images; {0,3}, {2,3}: more labels for as many images */
     for (int b = 0; b < n_backends; b++) {
         rig r = rig_open(b ? MODEL_D128 : MODEL_D64, backends[b]);
@@ -109,6 +109,8 @@ static void batches_of_any_size(void **state)
         dd_session *s = rig_session(&r);
         start(&r, s, IMAGES, labels, x);
         for (int step = 0; step < 4; step++) step_to(&r, s, step, IMAGES, want + (size_t)step * 2 * IMAGES * n);
+        dd_session_close(&s);
+        s = rig_session(&r); /* nothing is left of a larger batch */
         for (int k = 0; k < COUNT(batches); k++) {
             const int images = batches[k].images;
             const size_t first = (size_t)batches[k].first;

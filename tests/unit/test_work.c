@@ -249,7 +249,7 @@ static void unknown_ops_and_cells_are_refused(void **state)
     rig r = rig_open(MODEL_D64, "ref");
     dd_work w;
     const dd_op op = {.id = DD_OP_COUNT, .label = "blocks.0.new"};
-    const dd_work_at at = {r.model, 0, 1};
+    const dd_work_at at = {r.model, 0, 1, 1};
     rig_refused(&r, dd_op_work(&w, &op, &at, &r.err), DD_ERR_UNSUPPORTED, "blocks.0.new");
     sampling(&r, 1, DD_FMT_F32);
     dd_plan_cell(r.plan, 2, 1)->op = DD_CELL_COMPUTE_STORE;

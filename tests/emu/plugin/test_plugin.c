@@ -39,7 +39,7 @@ static dd_program copy_of(dd_op *op, void *dst, const void *src)
 {
     *op = (dd_op){.id = DD_OP_copy, .site = -1, .label = "test.copy"};
     op->args.copy = (dd_copy_args){dst, src, sizeof(float)};
-    return (dd_program){op, 1};
+    return (dd_program){.ops = op, .n_ops = 1};
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ static void test_lost(void)
     dd_guide_args guide = {.out = &value, .scale = 2, .b = 1, .co = 1, .channels = 1, .size = 1};
     op = (dd_op){.id = DD_OP_guide, .site = -1, .label = "test.guide"};
     op.args.guide = guide;
-    const dd_program program = {&op, 1};
+    const dd_program program = {.ops = &op, .n_ops = 1};
     ok = ok && be->run(be, &program, 0, &err) == DD_OK && be->sync(be, &err) == DD_ERR_DEVICE;
     verdict(ok && says(&err, DD_ERR_DEVICE, "failed on emulated sm_") && strstr(err.text, "illegal memory access"),
             "an illegal access is reported by the wait", &err);

@@ -57,7 +57,7 @@ size_t n_leaks;
 
 void at_end()
 {
-    if (config().stats)
+    if (config().stats) {
         fprintf(
             stderr,
             "emu: %llu kernels, %llu blocks, %llu barriers, %llu collectives, %llu mma, %llu cp.async, %llu of %llu "
@@ -65,6 +65,10 @@ void at_end()
             (unsigned long long)counts.kernels, (unsigned long long)counts.blocks, (unsigned long long)counts.barriers,
             (unsigned long long)counts.collectives, (unsigned long long)counts.mma, (unsigned long long)counts.copies,
             (unsigned long long)counts.ldmatrix_conflicts, (unsigned long long)counts.ldmatrix_phases);
+        fprintf(stderr, "emu: %llu graphs of %llu nodes instantiated, %llu launched\n",
+                (unsigned long long)counts.graphs, (unsigned long long)counts.graph_nodes,
+                (unsigned long long)counts.graph_launches);
+    }
     write_executed();
     if (!config().leaks || sticky_error) return;
     for_each_live([](const Allocation &a) { n_leaks++, say_leaked(a); });

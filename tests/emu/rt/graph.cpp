@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "report.h"
 #include "runtime.h"
 
 namespace emu
@@ -232,6 +233,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t handle, unsig
     if (!g || !out) return result(cudaErrorInvalidValue);
     Exec *e = new Exec{flatten(*g), nullptr};
     execs.insert(e);
+    counts.graphs++, counts.graph_nodes += e->items.size();
     *out = reinterpret_cast<cudaGraphExec_t>(e);
     return cudaSuccess;
 }
@@ -268,6 +270,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream)
         return result(invalidate(s->capture, cudaErrorStreamCaptureUnsupported)); // child graphs are not supported
     if (s->legacy)
         if (cudaError_t error = legacy_call()) return result(error);
+    counts.graph_launches++;
     const OpPtr start = enqueue(s, nullptr, {e->last});
     std::vector<OpPtr> ops;
     for (const Exec::Item &item : e->items) {

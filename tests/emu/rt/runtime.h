@@ -148,7 +148,7 @@ void finish(const OpPtr &op); /* runs it and what it needs */
 void finish_all();
 bool advance(const OpPtr &op); /* runs one operation towards it; true: it was done before */
 size_t unfinished();
-void forget_work(); /* all streams, events and what they have to do; not while a stream captures */
+void forget_work(); /* all streams, events, graphs and what they have to do; not while a stream captures */
 
 // ---- rules of capture ----------------------------------------------------------------------------------------------
 

@@ -79,8 +79,12 @@ void forget_work()
     pending.clear();
     for (Stream *s : streams) delete s;
     for (Event *e : events) delete e;
+    for (Exec *e : execs) delete e;
+    for (Graph *g : graphs) delete g;
     streams.clear();
     events.clear();
+    execs.clear();
+    graphs.clear();
     legacy_stream().last = nullptr;
 }
 
