@@ -197,7 +197,7 @@ dd_status dd_evaluate_bytes(const dd_eval_job *job, int batch, uint64_t *out, dd
         const dd_run_spec spec = spec_of(&e, guided, batch);
         st = dd_footprint_compute(&f, &spec, job->be, err);
         dd_plan_free(&e.plan);
-        const uint64_t bytes = (uint64_t)f.activations + f.cond + f.tables + f.latents + f.scratch;
+        const uint64_t bytes = (uint64_t)f.activations + f.cond + f.tables + f.latents + f.scratch + f.graphs;
         if (bytes > *out) *out = bytes;
     }
 done:
