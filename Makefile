@@ -6,6 +6,7 @@
 #                         in place of the bf16 instructions, so that their kernels run on any AVX-512 CPU)
 #   make CUDA=0           without the CUDA backend, which is otherwise built where nvcc is (CUDA=1: an error without)
 #   make ARCHS=all        its kernels for every architecture instead of the devices of this machine
+#   make NVTX=0           without the ranges that profilers show, which are built in where NVTX's headers are
 #   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=root
 
 empty :=
@@ -79,11 +80,12 @@ CUDA_INC := $(CUDA_ROOT)/include
 CUDART := $(firstword $(wildcard $(addsuffix /libcudart_static.a,$(addprefix $(CUDA_ROOT)/,lib64 lib targets/*/lib))))
 CUDA_VERSION := $(shell $(NVCC_FOUND) --version | sed -n 's/^.* release \([0-9.]*\).*/\1/p')
 CUDA_ARCHS := $(shell scripts/cuda_archs.sh $(ARCHS))
+NVTX ?= $(if $(wildcard $(CUDA_INC)/nvtx3/nvToolsExtCudaRt.h),1,0)
 endif
 
 CONFIG_LINE := dydit: config=$(CONFIG) cc="$(CC_NAME)" arch=$(ARCH) isa=$(subst $(space),$(comma),$(strip portable $(ISA))) \
 	jansson=$(JANSSON) libpng=$(LIBPNG) $(if $(NVCC_FOUND),cuda=$(CUDA_VERSION) archs=$(subst \
-	$(space),$(comma),$(or $(CUDA_ARCHS),none)),cuda=none) prefix=$(PREFIX)
+	$(space),$(comma),$(or $(CUDA_ARCHS),none)) nvtx=$(NVTX),cuda=none) prefix=$(PREFIX)
 ifneq ($(or $(filter print-config,$(MAKECMDGOALS)),$(filter-out $(DD_CONFIG_SHOWN),$(CONFIG_LINE))),)
 $(info $(CONFIG_LINE))
 endif
@@ -294,6 +296,9 @@ $(B)/gen/cli/commit.h: FORCE
 # ---- CUDA backend: a plugin, so that nothing else links a library of CUDA --------------------------------------------
 
 CUDA_FLAGS := -fmad=false -I.
+CUDA_BUILD = $(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS) $(PLUGIN_NVTX)
+# Profilers read names by NVTX, which is headers only.
+PLUGIN_NVTX := $(if $(filter 1,$(NVTX)),-DDD_WITH_NVTX)
 PLUGIN_LINK = -shared -Wl,--version-script=host/exec/plugin.map -Wl,--no-undefined -o $@
 # Parts of the library that a plugin has a copy of.
 PLUGIN_SHARED := $(addprefix $(O)/host/,base/status.o exec/backend_common.o)
@@ -301,7 +306,7 @@ plugin_objects = $(patsubst host/exec/%.c,$(O)/$(1)/%.o,$(PLUGIN_SRC))
 CUDA_OBJ := $(call plugin_objects,cuda) $(patsubst kernels/cuda/%.cu,$(O)/cuda/%.cu.o,$(CUDA_SRC))
 
 $(O)/cuda/%.o: INC = -I. -isystem $(CUDA_INC)
-$(O)/cuda/%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"cuda"' -DDD_CUDA_ARCHS='"$(CUDA_ARCHS)"'
+$(O)/cuda/%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"cuda"' -DDD_CUDA_ARCHS='"$(CUDA_ARCHS)"' $(PLUGIN_NVTX)
 $(O)/cuda/%.o: host/exec/%.c $(B)/flags $(B)/cuda-flags
 	$(call say,CC,"$< (cuda)")
 	@mkdir -p $(@D)
@@ -320,8 +325,7 @@ $(B)/cuda-flags: FORCE
 		$(if $(NVCC_FOUND),libcudart_static.a is missing under $(CUDA_ROOT)). scripts/deps.sh --cuda gets what is missing." >&2; exit 1; fi
 	@if [ -z '$(CUDA_ARCHS)' ]; then echo 'dydit: ARCHS=$(ARCHS) names nothing to build for' >&2; exit 1; fi
 	@mkdir -p $(@D)
-	@echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' | cmp -s - $@ || \
-		echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' >$@
+	@echo '$(CUDA_BUILD)' | cmp -s - $@ || echo '$(CUDA_BUILD)' >$@
 
 -include $(CUDA_OBJ:.o=.d)
 
@@ -412,7 +416,7 @@ $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
 EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
 EMU_PLUGIN_CXX := $(B)/emu/plugin.o
 $(O)/emu/plugin_%.o: INC = -I. -isystem $(CUDA_INC)
-$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"'
+$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"' $(PLUGIN_NVTX)
 $(O)/emu/plugin_%.o: host/exec/plugin_%.c $(B)/flags
 	$(call say,CC,"$< (emu)")
 	@mkdir -p $(@D)
@@ -424,6 +428,15 @@ $(EMU_PLUGIN_CXX): tests/emu/plugin/plugin.cpp
 $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
+
+# Stands in for a profiler.
+EMU_NVTX := $(B)/emu/libnvtx-record.so
+$(O)/tests/emu/nvtx/%.o: INC = -isystem $(CUDA_INC)
+$(O)/tests/emu/nvtx/%.o: EXTRA = -fPIC
+$(EMU_NVTX): $(O)/tests/emu/nvtx/record.o
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -shared -o $@ $< -ldl
 
 EMU_PLUGIN_TEST := $(B)/emu/test_plugin
 $(O)/tests/emu/plugin/%.o: INC = -I. -Iinclude
@@ -518,4 +531,4 @@ help:
 	'print-config    prints the line that every run begins with; print-nvcc: the nvcc in use' \
 	'' \
 	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR' \
-	'           CUDA=auto|0|1 (1: must be there) ARCHS="90 ptx80"|all NVCC CXX PYTHON'
+	'           CUDA=auto|0|1 (1: must be there) ARCHS="90 ptx80"|all NVTX=0|1 NVCC CXX PYTHON'

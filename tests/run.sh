@@ -12,6 +12,7 @@
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
+# Profilers:      tests/emu/nvtx/run.sh, what they see of that backend.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; scripts/ptxas_report.sh fails on spills.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
@@ -279,6 +280,7 @@ test)
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
+    shell_test "profilers" tests/emu/nvtx/run.sh release
     one "CUDA kernels, registers and spills" scripts/ptxas_report.sh
     ;;
 fuzz) under_asan fuzzers ;;

@@ -33,19 +33,26 @@ static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
 }
 
+static dd_status run_op(dd_cuda *c, const dd_op *op, dd_err *err)
+{
+    dd_cuda_nvtx_op_begin(c, op);
+    const dd_status st = dd_op_call(c->base.ops, &c->exec, op);
+    dd_cuda_nvtx_op_end(c);
+    if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
+    return st == DD_OK ? DD_OK : dd_op_refused(&c->base, op, st, err);
+}
+
 dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, dd_err *err)
 {
     dd_cuda *c = dd_cuda_of(be);
     DD_TRY(dd_cuda_enter(c, err));
     if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
         return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
-    for (int i = 0; i < program->n_ops; i++) {
-        const dd_op *op = &program->ops[i];
-        const dd_status st = dd_op_call(be->ops, &c->exec, op);
-        if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
-        if (st != DD_OK) return dd_op_refused(be, op, st, err);
-    }
-    return DD_OK;
+    dd_status st = DD_OK;
+    dd_cuda_nvtx_program_begin(c, program);
+    for (int i = 0; st == DD_OK && i < program->n_ops; i++) st = run_op(c, &program->ops[i], err);
+    dd_cuda_nvtx_program_end(c);
+    return st;
 }
 
 dd_status dd_cuda_sync(dd_backend *be, dd_err *err)
