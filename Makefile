@@ -329,6 +329,50 @@ $(B)/cuda-flags: FORCE
 
 -include $(CUDA_OBJ:.o=.d)
 
+# Programs for a machine with a driver and a C library alone: format libraries are linked statically. scripts/gpu_bundle.sh
+# makes a folder of them.
+G := $(B)/gpu
+GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 session)
+GPU_TOOLS := $(addprefix $(G)/,random_model st_look)
+GPU_CHECKKERNEL := $(G)/checkkernel-cuda
+GPU_CK_OBJ := $(O)/gpu/impl.o $(O)/gpu/device.o
+STATIC_LIBS := -Wl,-Bstatic $(filter-out -lm,$(shell $(PKG_CONFIG) --libs --static jansson libpng zlib 2>/dev/null)) \
+	-Wl,-Bdynamic -lm -pthread -ldl
+
+.PHONY: gpu-bundle gpu-programs
+gpu-bundle:
+	+@MAKE='$(MAKE)' scripts/gpu_bundle.sh
+gpu-programs: $(G)/dydit $(GPU_TESTS) $(GPU_TOOLS)
+
+$(G)/dydit: $(CLI_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(STATIC_LIBS)
+$(GPU_TOOLS): $(G)/%: $(O)/tests/tools/%.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(STATIC_LIBS)
+# cmocka, which nobody has as an archive, lies beside them.
+$(GPU_TESTS): $(G)/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(CLI_A) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN' -o $@ $^ $$($(PKG_CONFIG) --libs cmocka) $(STATIC_LIBS)
+$(GPU_CK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
+$(GPU_CK_OBJ): EXTRA = -DCK_DEVICE='"cuda"'
+$(O)/gpu/impl.o: tests/checkkernel/impl.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/gpu/device.o: tests/checkkernel/device/device.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(GPU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(GPU_CK_OBJ) $(filter %.cu.o,$(CUDA_OBJ)) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LDFLAGS) -static-libstdc++ -static-libgcc -o $@ $^ $(STATIC_LIBS) $(CUDART) -lrt
+-include $(GPU_CK_OBJ:.o=.d)
+
 # ---- emulator: CUDA kernels on the CPU, for tests (tests/emu/README.md) ----------------------------------------------
 
 # CUDA's headers are needed, nothing of a driver. Without nvcc `make emu` says so and does nothing.
@@ -387,7 +431,7 @@ $(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu
 	@mkdir -p $(@D)
 	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
 $(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
-$(EMU_CK_OBJ): EXTRA = -DCK_DEVICE
+$(EMU_CK_OBJ): EXTRA = -DCK_DEVICE='"emu"'
 $(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -408,6 +452,11 @@ $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EM
 	$(call say,LINK,$@)
 	@echo '$(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)' >$@.inputs # for programs with faults planted in a kernel
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
+# The same for scripts/gpu_bundle.sh.
+$(G)/checkkernel-emu: $(EMU_CHECKKERNEL)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(SAN) -o $@ $$(sed 's/ -l.*//' $<.inputs) $(STATIC_LIBS)
 $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(EMU_A) $$($(PKG_CONFIG) --libs cmocka) $(LDLIBS)
@@ -446,7 +495,7 @@ $(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 .SECONDARY:
--include $(O)/tests/emu/plugin/test_plugin.d $(O)/emu/test_tiles.d
+-include $(O)/tests/emu/plugin/test_plugin.d $(O)/emu/test_tiles.d $(O)/tests/emu/nvtx/record.d
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
@@ -518,6 +567,7 @@ help:
 	'checkkernel     kernels against the reference, quick cases; build/CONFIG/tests/checkkernel --help' \
 	'asan tsan debug softisa' \
 	'                the same as all in another configuration, side by side' \
+	'gpu-bundle      build/gpu-bundle: what scripts/gpu_check.sh runs on a machine with a GPU and little else' \
 	'demo            gets dependencies, builds, draws the demo sheet' \
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \

@@ -13,6 +13,7 @@
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
 # Profilers:      tests/emu/nvtx/run.sh, what they see of that backend.
+# GPU check:      tests/emu/gpu_check.sh runs scripts/gpu_check.sh on the emulator.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; scripts/ptxas_report.sh fails on spills.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
@@ -281,6 +282,7 @@ test)
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
     shell_test "profilers" tests/emu/nvtx/run.sh release
+    shell_test "gpu check" tests/emu/gpu_check.sh release
     one "CUDA kernels, registers and spills" scripts/ptxas_report.sh
     ;;
 fuzz) under_asan fuzzers ;;
