@@ -6,6 +6,7 @@
 #                         in place of the bf16 instructions, so that their kernels run on any AVX-512 CPU)
 #   make CUDA=0           without the CUDA backend, which is otherwise built where nvcc is (CUDA=1: an error without)
 #   make ARCHS=all        its kernels for every architecture instead of the devices of this machine
+#   make NVTX=0           without the ranges that profilers show, which are built in where NVTX's headers are
 #   make CC=clang V=1 WERROR=0 PREFIX=/usr DESTDIR=root
 
 empty :=
@@ -79,11 +80,12 @@ CUDA_INC := $(CUDA_ROOT)/include
 CUDART := $(firstword $(wildcard $(addsuffix /libcudart_static.a,$(addprefix $(CUDA_ROOT)/,lib64 lib targets/*/lib))))
 CUDA_VERSION := $(shell $(NVCC_FOUND) --version | sed -n 's/^.* release \([0-9.]*\).*/\1/p')
 CUDA_ARCHS := $(shell scripts/cuda_archs.sh $(ARCHS))
+NVTX ?= $(if $(wildcard $(CUDA_INC)/nvtx3/nvToolsExtCudaRt.h),1,0)
 endif
 
 CONFIG_LINE := dydit: config=$(CONFIG) cc="$(CC_NAME)" arch=$(ARCH) isa=$(subst $(space),$(comma),$(strip portable $(ISA))) \
 	jansson=$(JANSSON) libpng=$(LIBPNG) $(if $(NVCC_FOUND),cuda=$(CUDA_VERSION) archs=$(subst \
-	$(space),$(comma),$(or $(CUDA_ARCHS),none)),cuda=none) prefix=$(PREFIX)
+	$(space),$(comma),$(or $(CUDA_ARCHS),none)) nvtx=$(NVTX),cuda=none) prefix=$(PREFIX)
 ifneq ($(or $(filter print-config,$(MAKECMDGOALS)),$(filter-out $(DD_CONFIG_SHOWN),$(CONFIG_LINE))),)
 $(info $(CONFIG_LINE))
 endif
@@ -294,6 +296,9 @@ $(B)/gen/cli/commit.h: FORCE
 # ---- CUDA backend: a plugin, so that nothing else links a library of CUDA --------------------------------------------
 
 CUDA_FLAGS := -fmad=false -I.
+CUDA_BUILD = $(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS) $(PLUGIN_NVTX)
+# Profilers read names by NVTX, which is headers only.
+PLUGIN_NVTX := $(if $(filter 1,$(NVTX)),-DDD_WITH_NVTX)
 PLUGIN_LINK = -shared -Wl,--version-script=host/exec/plugin.map -Wl,--no-undefined -o $@
 # Parts of the library that a plugin has a copy of.
 PLUGIN_SHARED := $(addprefix $(O)/host/,base/status.o exec/backend_common.o)
@@ -301,7 +306,7 @@ plugin_objects = $(patsubst host/exec/%.c,$(O)/$(1)/%.o,$(PLUGIN_SRC))
 CUDA_OBJ := $(call plugin_objects,cuda) $(patsubst kernels/cuda/%.cu,$(O)/cuda/%.cu.o,$(CUDA_SRC))
 
 $(O)/cuda/%.o: INC = -I. -isystem $(CUDA_INC)
-$(O)/cuda/%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"cuda"' -DDD_CUDA_ARCHS='"$(CUDA_ARCHS)"'
+$(O)/cuda/%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"cuda"' -DDD_CUDA_ARCHS='"$(CUDA_ARCHS)"' $(PLUGIN_NVTX)
 $(O)/cuda/%.o: host/exec/%.c $(B)/flags $(B)/cuda-flags
 	$(call say,CC,"$< (cuda)")
 	@mkdir -p $(@D)
@@ -320,10 +325,53 @@ $(B)/cuda-flags: FORCE
 		$(if $(NVCC_FOUND),libcudart_static.a is missing under $(CUDA_ROOT)). scripts/deps.sh --cuda gets what is missing." >&2; exit 1; fi
 	@if [ -z '$(CUDA_ARCHS)' ]; then echo 'dydit: ARCHS=$(ARCHS) names nothing to build for' >&2; exit 1; fi
 	@mkdir -p $(@D)
-	@echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' | cmp -s - $@ || \
-		echo '$(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS)' >$@
+	@echo '$(CUDA_BUILD)' | cmp -s - $@ || echo '$(CUDA_BUILD)' >$@
 
 -include $(CUDA_OBJ:.o=.d)
+
+# Programs for a machine with a driver and a C library alone: format libraries are linked statically. scripts/gpu_bundle.sh
+# makes a folder of them.
+G := $(B)/gpu
+GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 session)
+GPU_TOOLS := $(addprefix $(G)/,random_model st_look)
+GPU_CHECKKERNEL := $(G)/checkkernel-cuda
+GPU_CK_OBJ := $(O)/gpu/impl.o $(O)/gpu/device.o
+STATIC_LIBS := -Wl,-Bstatic $(filter-out -lm,$(shell $(PKG_CONFIG) --libs --static jansson libpng zlib 2>/dev/null)) \
+	-Wl,-Bdynamic -lm -pthread -ldl
+
+.PHONY: gpu-bundle gpu-programs
+gpu-bundle:
+	+@MAKE='$(MAKE)' scripts/gpu_bundle.sh
+gpu-programs: $(G)/dydit $(GPU_TESTS) $(GPU_TOOLS)
+
+$(G)/dydit: $(CLI_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(STATIC_LIBS)
+$(GPU_TOOLS): $(G)/%: $(O)/tests/tools/%.o $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(STATIC_LIBS)
+# cmocka, which nobody has as an archive, lies beside them.
+$(GPU_TESTS): $(G)/%: $(O)/tests/unit/%.o $(SUPPORT_A) $(CLI_A) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN' -o $@ $^ $$($(PKG_CONFIG) --libs cmocka) $(STATIC_LIBS)
+$(GPU_CK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
+$(GPU_CK_OBJ): EXTRA = -DCK_DEVICE='"cuda"'
+$(O)/gpu/impl.o: tests/checkkernel/impl.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(O)/gpu/device.o: tests/checkkernel/device/device.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -c -o $@ $<
+$(GPU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(GPU_CK_OBJ) $(filter %.cu.o,$(CUDA_OBJ)) $(LIB_A)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LDFLAGS) -static-libstdc++ -static-libgcc -o $@ $^ $(STATIC_LIBS) $(CUDART) -lrt
+-include $(GPU_CK_OBJ:.o=.d)
 
 # ---- emulator: CUDA kernels on the CPU, for tests (tests/emu/README.md) ----------------------------------------------
 
@@ -383,7 +431,7 @@ $(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu
 	@mkdir -p $(@D)
 	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
 $(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
-$(EMU_CK_OBJ): EXTRA = -DCK_DEVICE
+$(EMU_CK_OBJ): EXTRA = -DCK_DEVICE='"emu"'
 $(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -409,6 +457,11 @@ $(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $
 	$(call link_emu,$(LIB_A))
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call link_emu,$(LIB_A))
+# The same for scripts/gpu_bundle.sh.
+$(G)/checkkernel-emu: $(EMU_CHECKKERNEL)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(SAN) -o $@ $$(sed 's/ -l.*//' $<.inputs) $(STATIC_LIBS)
 # The op noise beside cuRAND, whose headers this takes.
 $(B)/emu/curand.o: tests/checkkernel/device/curand.cu kernels/ops.h $(EMU_TOOLS) $(wildcard tests/emu/rt/*.h)
 	$(call say,NVCC,$<)
@@ -423,7 +476,7 @@ $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
 EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
 EMU_PLUGIN_CXX := $(B)/emu/plugin.o
 $(O)/emu/plugin_%.o: INC = -I. -isystem $(CUDA_INC)
-$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"'
+$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"' $(PLUGIN_NVTX)
 $(O)/emu/plugin_%.o: host/exec/plugin_%.c $(B)/flags
 	$(call say,CC,"$< (emu)")
 	@mkdir -p $(@D)
@@ -438,6 +491,15 @@ $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EM
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
 EMU_PLUGIN_TESTS := $(B)/emu/test_plugin $(B)/emu/test_graph
+# Stands in for a profiler.
+EMU_NVTX := $(B)/emu/libnvtx-record.so
+$(O)/tests/emu/nvtx/%.o: INC = -isystem $(CUDA_INC)
+$(O)/tests/emu/nvtx/%.o: EXTRA = -fPIC
+$(EMU_NVTX): $(O)/tests/emu/nvtx/record.o
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -shared -o $@ $< -ldl
+
 $(O)/tests/emu/plugin/%.o: INC = -I. -Iinclude
 $(EMU_PLUGIN_TESTS): $(B)/emu/%: $(O)/tests/emu/plugin/%.o $(LIB_A)
 	$(call say,LINK,$@)
@@ -445,7 +507,7 @@ $(EMU_PLUGIN_TESTS): $(B)/emu/%: $(O)/tests/emu/plugin/%.o $(LIB_A)
 	$(Q)$(LINK) -o $@ $< $(LIB_A) $(LDLIBS)
 
 .SECONDARY:
--include $(patsubst $(B)/emu/%,$(O)/tests/emu/plugin/%.d,$(EMU_PLUGIN_TESTS)) $(EMU_LAUNCH_OBJ:.o=.d)
+-include $(patsubst $(B)/emu/%,$(O)/tests/emu/plugin/%.d,$(EMU_PLUGIN_TESTS)) $(EMU_LAUNCH_OBJ:.o=.d) $(O)/tests/emu/nvtx/record.d
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
 -include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
 
@@ -517,6 +579,7 @@ help:
 	'checkkernel     kernels against the reference, quick cases; build/CONFIG/tests/checkkernel --help' \
 	'asan tsan debug softisa' \
 	'                the same as all in another configuration, side by side' \
+	'gpu-bundle      build/gpu-bundle: what scripts/gpu_check.sh runs on a machine with a GPU and little else' \
 	'demo            gets dependencies, builds, draws the demo sheet' \
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \
@@ -530,4 +593,4 @@ help:
 	'print-config    prints the line that every run begins with; print-nvcc: the nvcc in use' \
 	'' \
 	'Variables: CONFIG=release|debug|asan|tsan|softisa CC CFLAGS CPPFLAGS LDFLAGS WERROR=0|1 V=0|1 PREFIX LIBDIR DESTDIR' \
-	'           CUDA=auto|0|1 (1: must be there) ARCHS="90 ptx80"|all NVCC CXX PYTHON'
+	'           CUDA=auto|0|1 (1: must be there) ARCHS="90 ptx80"|all NVTX=0|1 NVCC CXX PYTHON'

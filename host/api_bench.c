@@ -111,3 +111,11 @@ dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s)
         return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_UNSUPPORTED, "backend %s has no peak to measure", ctx->be->name);
     return (dydit_status)ctx->be->peak_read(ctx->be, bytes_per_s, &ctx->err);
 }
+
+dydit_status dydit_profiler(dydit_ctx *ctx, int on)
+{
+    if (!ctx) return DYDIT_ERR_ARG;
+    dd_api_begin(ctx);
+    if (!ctx->be) return (dydit_status)DD_FAIL(&ctx->err, DD_ERR_ARG, "this context has no backend");
+    return ctx->be->profiler ? (dydit_status)ctx->be->profiler(ctx->be, on != 0, &ctx->err) : DYDIT_OK;
+}

@@ -317,6 +317,10 @@ DYDIT_API dydit_status dydit_model_calibrate(dydit_model *model, const dydit_sam
 DYDIT_API dydit_status dydit_measure_macs(dydit_ctx *ctx, double *macs_per_s);
 DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);
 
+/* Tells a profiler that waits for it (nsys --capture-range=cudaProfilerApi, ncu --profile-from-start off) to record from
+ * here (on = 1), or up to here (0). Without one, or on a backend without devices, nothing happens. */
+DYDIT_API dydit_status dydit_profiler(dydit_ctx *ctx, int on);
+
 /* ---- forward passes ------------------------------------------------------------------------------------------ */
 
 typedef struct dydit_eval_options {

@@ -13,6 +13,8 @@
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`; graph.sh looks at its
 #                 CUDA graphs.
+# Profilers:      tests/emu/nvtx/run.sh, what they see of that backend.
+# GPU check:      tests/emu/gpu_check.sh runs scripts/gpu_check.sh on the emulator.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
 #                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
@@ -259,6 +261,8 @@ cuda_parts() {
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
     shell_test "CUDA graphs" tests/emu/graph.sh release
+    shell_test "profilers" tests/emu/nvtx/run.sh release
+    shell_test "gpu check" tests/emu/gpu_check.sh release
     shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
     unset EMU_KERNELS
     shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release

@@ -11,7 +11,6 @@ import struct
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -105,7 +104,7 @@ class TimeEmbedder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> Tensor:
-        steps = torch.arange(FREQUENCIES, dtype=torch.float32)
+        steps = torch.arange(FREQUENCIES, dtype=torch.float32, device=t.device)
         angle = t[:, None].float() * torch.exp(steps * (-math.log(10000) / FREQUENCIES))
         return self.mlp(torch.cat([angle.cos(), angle.sin()], dim=1).to(dtype))
 
@@ -164,6 +163,8 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, dtype: torch.dtype) -> DyDiT:
+    from safetensors.torch import load_file  # only here: torch_dit.py works without it
+
     tensors = {name: value.to(dtype) for name, value in load_file(path).items()}
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     with torch.device("meta"):

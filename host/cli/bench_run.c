@@ -81,10 +81,18 @@ static int time_pair(timing *t, int i)
     return rc;
 }
 
+/* To a profiler: only the timed runs count. */
+static int profiler(const timing *t, int on)
+{
+    const dydit_status st = dydit_profiler(t->job->ctx, on);
+    return st == DYDIT_OK ? CLI_OK : cli_fail_status(t->job->ctx, st);
+}
+
 static int repeat(timing *t)
 {
     double before, after;
     int rc = measure_peak(t, &before);
+    if (rc == CLI_OK) rc = profiler(t, 1);
     for (int i = 0; rc == CLI_OK && i < t->job->a.repeat; i++, before = after) {
         if (!t->job->a.common.quiet && cli_stderr_is_terminal()) {
             char line[128];
@@ -97,7 +105,7 @@ static int repeat(timing *t)
         t->peak[i] = after > before ? after : before;
     }
     cli_bar_clear();
-    return rc;
+    return rc == CLI_OK ? profiler(t, 0) : rc;
 }
 
 static int profile_one(timing *t, dydit_sample_options *o, json_t **ops)

@@ -41,6 +41,13 @@ typedef struct dd_device_list {
  * CCCL reckon with some 10 KB per kernel node (pull request 3768 of NVIDIA/cccl), rounded up here. An assumption. */
 #define DD_GRAPH_NODE_BYTES 16384
 
+/* Stretches of a run, for the time line of a profiler; each lies within one of the kind above it. */
+typedef enum dd_range {
+    DD_RANGE_RUN,   /* number: images of the run */
+    DD_RANGE_BATCH, /* images of the batch */
+    DD_RANGE_STEP   /* index of the step */
+} dd_range;
+
 typedef struct dd_backend dd_backend;
 struct dd_backend {
     const char *name;    /* "cpu" */
@@ -86,8 +93,25 @@ struct dd_backend {
      * memory. NULL: cannot be measured. */
     dd_status (*peak_macs)(dd_backend *be, dd_format input, double *macs_per_s, dd_err *err);
     dd_status (*peak_read)(dd_backend *be, double *bytes_per_s, dd_err *err);
+
+    /* For profilers. NULL: none looks. Work is in a range if it is given to the backend between begin and end. */
+    void (*range_begin)(dd_backend *be, dd_range range, int64_t number);
+    void (*range_end)(dd_backend *be, dd_range range);
+    /* Tells a profiler that waits for it to start and stop recording; what was given to the backend before is finished
+     * first. NULL: it has none. */
+    dd_status (*profiler)(dd_backend *be, bool on, dd_err *err);
     void (*close)(dd_backend *be);
 };
+
+static inline void dd_range_begin(dd_backend *be, dd_range range, int64_t number)
+{
+    if (be->range_begin) be->range_begin(be, range, number);
+}
+
+static inline void dd_range_end(dd_backend *be, dd_range range)
+{
+    if (be->range_end) be->range_end(be, range);
+}
 
 /* What a precision means on a backend. name: "auto", "fp32", "bf16", or a name that this backend lacks: ERR_UNSUPPORTED.
  * dd_precision_name is the name of what was found. */

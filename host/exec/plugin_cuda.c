@@ -35,6 +35,7 @@ static void close_device(dd_backend *be)
     dd_cuda_raw_close(c);
     dd_cuda_run_close(c);
     dd_cuda_staging_close(c);
+    dd_cuda_nvtx_close(c);
     if (c->stream) (void)cudaStreamDestroy(c->stream);
     if (c->lost.status != DD_OK) (void)cudaDeviceReset();
     (void)cudaGetLastError();
@@ -45,6 +46,7 @@ static dd_status open_device(dd_cuda *c, int index, dd_err *err)
 {
     DD_TRY(dd_cuda_select_device(c, index, err));
     DD_CUDA_TRY(c, err, cudaStreamCreateWithFlags, &c->stream, cudaStreamNonBlocking);
+    dd_cuda_nvtx_open(c);
     DD_TRY(dd_cuda_staging_open(c, err));
     return dd_cuda_run_open(c, err);
 }
@@ -70,6 +72,7 @@ static void fill(dd_cuda *c)
     c->base.sync = dd_cuda_sync;
     c->base.pace = dd_cuda_pace;
     c->base.memory_free = dd_cuda_memory_free;
+    c->base.profiler = dd_cuda_profiler;
     c->base.close = close_device;
 }
 

@@ -22,6 +22,7 @@ typedef struct dd_cuda_slot {
 } dd_cuda_slot;
 
 typedef struct dd_cuda_header dd_cuda_header;
+typedef struct dd_cuda_nvtx dd_cuda_nvtx;
 
 typedef struct dd_cuda {
     dd_backend base;
@@ -42,6 +43,7 @@ typedef struct dd_cuda {
     void *raw;           /* on the device: rows of a file on their way into a weight, while weights are loaded */
     size_t raw_bytes;
     dd_cuda_header *headers;
+    dd_cuda_nvtx *nvtx; /* NULL: no tool listens */
 } dd_cuda;
 
 static inline dd_cuda *dd_cuda_of(dd_backend *be) { return (dd_cuda *)be; }
@@ -96,5 +98,16 @@ dd_status dd_cuda_pace(dd_backend *be, int in_flight, dd_err *err);
 
 dd_status dd_cuda_record(dd_backend *be, dd_program *program, dd_err *err);
 void dd_cuda_forget(dd_backend *be, dd_program *program);
+
+/* ---- plugin_cuda_nvtx.c: names on the time line of a profiler. All but open do nothing where c->nvtx is NULL. ---- */
+
+void dd_cuda_nvtx_open(dd_cuda *c);
+void dd_cuda_nvtx_close(dd_cuda *c);
+/* A program that runs or is recorded. Its ops in order, each between op_begin and op_end. */
+void dd_cuda_nvtx_program_begin(dd_cuda *c, const dd_program *program);
+void dd_cuda_nvtx_program_end(dd_cuda *c);
+void dd_cuda_nvtx_op_begin(dd_cuda *c, const dd_op *op);
+void dd_cuda_nvtx_op_end(dd_cuda *c);
+dd_status dd_cuda_profiler(dd_backend *be, bool on, dd_err *err);
 
 #endif

@@ -33,15 +33,30 @@ static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
 }
 
+static dd_status launch_op(dd_cuda *c, const dd_op *op, dd_err *err)
+{
+    dd_cuda_nvtx_op_begin(c, op);
+    const dd_status st = dd_op_call(c->base.ops, &c->exec, op);
+    dd_cuda_nvtx_op_end(c);
+    if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
+    return st == DD_OK ? DD_OK : dd_op_refused(&c->base, op, st, err);
+}
+
 dd_status dd_cuda_launch_ops(dd_cuda *c, const dd_program *program, dd_err *err)
 {
-    for (int i = 0; i < program->n_ops; i++) {
-        const dd_op *op = &program->ops[i];
-        const dd_status st = dd_op_call(c->base.ops, &c->exec, op);
-        if (st == DD_ERR_DEVICE) return op_failed(c, op, err);
-        if (st != DD_OK) return dd_op_refused(&c->base, op, st, err);
-    }
-    return DD_OK;
+    dd_status st = DD_OK;
+    dd_cuda_nvtx_program_begin(c, program);
+    for (int i = 0; st == DD_OK && i < program->n_ops; i++) st = launch_op(c, &program->ops[i], err);
+    dd_cuda_nvtx_program_end(c);
+    return st;
+}
+
+static dd_status replay(dd_cuda *c, const dd_program *program, dd_err *err)
+{
+    dd_cuda_nvtx_program_begin(c, program);
+    const cudaError_t e = cudaGraphLaunch(program->recorded, c->stream);
+    dd_cuda_nvtx_program_end(c);
+    return dd_cuda_check(c, e, "cudaGraphLaunch", err);
 }
 
 /* The step counter is set by a kernel of its own also before a graph: as a node of it, its parameter would have to be
@@ -52,9 +67,7 @@ dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, d
     DD_TRY(dd_cuda_enter(c, err));
     if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
         return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
-    if (!program->recorded) return dd_cuda_launch_ops(c, program, err);
-    DD_CUDA_TRY(c, err, cudaGraphLaunch, program->recorded, c->stream);
-    return DD_OK;
+    return program->recorded ? replay(c, program, err) : dd_cuda_launch_ops(c, program, err);
 }
 
 dd_status dd_cuda_sync(dd_backend *be, dd_err *err)

@@ -185,7 +185,7 @@ static bool waits(const sampler *s, int step)
 /* A device works on a step while the host prepares the next one: the noise of the next step is drawn before the host waits
  * for the step before this one, and never are more than two steps in flight. What the caller does between two steps
  * counts as time of the run only while the device is at work. */
-static dd_status run_step(sampler *s, int step)
+static dd_status timed_step(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
     const bool wait = waits(s, step);
@@ -205,6 +205,14 @@ static dd_status run_step(sampler *s, int step)
     DD_TRY(j->be->sync(j->be, s->err));
     s->out->dense_seconds += now() - t1;
     return DD_OK;
+}
+
+static dd_status run_step(sampler *s, int step)
+{
+    dd_range_begin(s->job->be, DD_RANGE_STEP, step);
+    const dd_status st = timed_step(s, step);
+    dd_range_end(s->job->be, DD_RANGE_STEP);
+    return st;
 }
 
 /* Token decisions of one step into out->tokens: [steps, routers, all rows, S]; rows are conditional, then null. */
@@ -280,20 +288,28 @@ static dd_status finish_batch(sampler *s)
     return DD_OK;
 }
 
+static dd_status run_batch(sampler *s)
+{
+    s->drawn = -1;
+    s->running = false;
+    DD_TRY(start_batch(s));
+    for (int t = 0; t < s->job->spec.plan->n_steps; t++) {
+        DD_TRY(run_step(s, t));
+        DD_TRY(after_step(s, t));
+    }
+    return finish_batch(s);
+}
+
 static dd_status run_batches(sampler *s)
 {
     const dd_sample_job *j = s->job;
     for (s->first = 0; s->first < j->n_images; s->first += s->images) {
         const int64_t left = j->n_images - s->first;
         s->images = left < j->spec.max_images ? (int)left : j->spec.max_images;
-        s->drawn = -1;
-        s->running = false;
-        DD_TRY(start_batch(s));
-        for (int t = 0; t < j->spec.plan->n_steps; t++) {
-            DD_TRY(run_step(s, t));
-            DD_TRY(after_step(s, t));
-        }
-        DD_TRY(finish_batch(s));
+        dd_range_begin(j->be, DD_RANGE_BATCH, s->images);
+        const dd_status st = run_batch(s);
+        dd_range_end(j->be, DD_RANGE_BATCH);
+        DD_TRY(st);
     }
     return DD_OK;
 }
@@ -302,9 +318,11 @@ dd_status dd_sampler_run(const dd_sample_job *job, dd_sample_out *out, dd_err *e
 {
     sampler s = {.job = job, .out = out, .err = err};
     memset(out, 0, sizeof *out);
+    dd_range_begin(job->be, DD_RANGE_RUN, job->n_images);
     dd_status st = open_all(&s);
     if (st == DD_OK) st = run_batches(&s);
     if (st == DD_OK) out->graphs = dd_session_graphs(s.main);
     close_all(&s);
+    dd_range_end(job->be, DD_RANGE_RUN);
     return st;
 }

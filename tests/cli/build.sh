@@ -14,7 +14,7 @@ report() { # NAME STATUS [TEXT]
 
 # The first line names everything that was resolved, and nothing is missing or empty.
 line=$(make print-config PREFIX=/opt/x 2>/dev/null | head -n 1)
-want='^dydit: config=release cc="(gcc|clang) [0-9][0-9.]*" arch=[a-z0-9_]+ isa=portable(,[a-z0-9]+)* jansson=[0-9.]+ libpng=[0-9.]+ cuda=(none|[0-9.]+ archs=[0-9a-z,]+) prefix=/opt/x$'
+want='^dydit: config=release cc="(gcc|clang) [0-9][0-9.]*" arch=[a-z0-9_]+ isa=portable(,[a-z0-9]+)* jansson=[0-9.]+ libpng=[0-9.]+ cuda=(none|[0-9.]+ archs=[0-9a-z,]+ nvtx=[01]) prefix=/opt/x$'
 [[ $line =~ $want ]]
 report "make prints the resolved configuration first" $? "$line"
 

@@ -184,6 +184,14 @@ static void peaks(void **state)
     dydit_close(&ref);
 }
 
+static void profilers_need_not_be_there(void **state)
+{
+    (void)state;
+    must(dydit_profiler(ctx, 1));
+    must(dydit_profiler(ctx, 0));
+    assert_int_equal(dydit_profiler(NULL, 1), DYDIT_ERR_ARG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +200,7 @@ int main(void)
         cmocka_unit_test(calibration_refuses),
         cmocka_unit_test(profiles),
         cmocka_unit_test(peaks),
+        cmocka_unit_test(profilers_need_not_be_there),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

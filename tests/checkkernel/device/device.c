@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The CUDA kernels as an implementation of checkkernel: "emu" when linked with the emulator. Every run gets copies of the
+ * The CUDA kernels as an implementation of checkkernel: CK_DEVICE is "emu" where the emulator is linked, "cuda" where CUDA's
+ * runtime is and a GPU runs them. Every run gets copies of the
  * case's tensors in device memory, each an allocation of its own that ends with the data, so that the emulator stops an
  * access outside of one; pointers in the arguments are replaced by those of the copies; everything is copied back, the guard
  * in front included, and checked on the host as usual. The op is launched on a stream of its own. */
@@ -8,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/cuda/cuda.h"
 
@@ -236,11 +238,22 @@ static size_t scratch_bytes(const ck_impl *impl, int32_t tokens, int32_t head_di
     return 0;
 }
 
+/* Why no op can be run here, or NULL. */
+static const char *missing_device(void)
+{
+    int n = 0;
+    const cudaError_t e = cudaGetDeviceCount(&n);
+    (void)cudaGetLastError();
+    if (e != cudaSuccess) return cudaGetErrorString(e);
+    return n > 0 ? NULL : "no device";
+}
+
 ck_impl ck_device_impl(void)
 {
-    return (ck_impl){.name = "emu",
+    return (ck_impl){.name = CK_DEVICE,
                      .ops = &dd_cuda_ops,
-                     .emulated = true,
+                     .missing = missing_device(),
+                     .emulated = strcmp(CK_DEVICE, "emu") == 0,
                      .bf16 = DD_FMT_BF16,
                      .isa = -1,
                      .packed_bytes = packed_bytes,

@@ -143,6 +143,16 @@ cudaError_t cudaDeviceGetLimit(size_t *value, cudaLimit)
 cudaError_t cudaDeviceSetLimit(cudaLimit, size_t) { return cudaSuccess; }
 cudaError_t cudaDeviceSetCacheConfig(cudaFuncCache) { return cudaSuccess; }
 cudaError_t cudaCtxResetPersistingL2Cache(void) { return cudaSuccess; }
-cudaError_t cudaProfilerStart(void) { return cudaSuccess; }
-cudaError_t cudaProfilerStop(void) { return cudaSuccess; }
+
+cudaError_t cudaProfilerStart(void)
+{
+    EMU_API(cudaProfilerStart);
+    return cudaSuccess;
+}
+
+cudaError_t cudaProfilerStop(void)
+{
+    EMU_API(cudaProfilerStop);
+    return cudaSuccess;
+}
 }
