@@ -369,6 +369,9 @@ $(EMU_TESTS): $(B)/emu/%: $(B)/emu/%.o $(EMU_A)
 
 # The CUDA kernels: checkkernel with an implementation `emu`, and the backend of that name.
 EMU_CUDA := $(patsubst kernels/cuda/%.cu,$(B)/emu/cuda/%.o,$(CUDA_SRC))
+# Instead of cuBLASLt, before whatever header of it there is.
+EMU_LT := $(EC)/lt.o
+EMU_LT_INC := -Itests/emu/lt
 EMU_CHECKKERNEL := $(B)/emu/checkkernel
 EMU_CK_OBJ := $(O)/emu/impl.o $(O)/emu/device.o
 EMU_PACK := $(B)/emu/test_pack
@@ -377,12 +380,17 @@ EMU_PACK_OBJ := $(O)/emu/test_pack.o
 $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
 		kernels/ops.def $(EMU_TOOLS)
 	$(call say,NVCC,$<)
-	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(CUDA_FLAGS)
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS)
+$(EC)/cuda/gemm_lt.ptx.cpp: tests/emu/lt/cublasLt.h
+$(EMU_LT): tests/emu/lt/lt.cpp
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX) $(EMU_LT_INC)
 $(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu/rt/*.h)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
-$(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests -isystem $(CUDA_INC)
+$(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests $(EMU_LT_INC) -isystem $(CUDA_INC)
 $(EMU_CK_OBJ): EXTRA = -DCK_DEVICE
 $(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
 	$(call say,CC,$<)
@@ -400,7 +408,7 @@ $(O)/emu/test_tiles.o: tests/checkkernel/device/test_tiles.c $(B)/flags
 $(B)/emu/test_tiles: $(O)/emu/test_tiles.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
-$(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_CUDA) $(EMU_A) $(LIB_A)
+$(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(EMU_LT) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call say,LINK,$@)
 	@echo '$(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)' >$@.inputs # for programs with faults planted in a kernel
 	$(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(LIB_A) $(EMU_A) $(LDLIBS)
@@ -411,8 +419,8 @@ $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
 # The backend's host side again, with the emulator where CUDA's runtime was.
 EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
 EMU_PLUGIN_CXX := $(B)/emu/plugin.o
-$(O)/emu/plugin_%.o: INC = -I. -isystem $(CUDA_INC)
-$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"'
+$(O)/emu/plugin_%.o: INC = -I. $(EMU_LT_INC) -isystem $(CUDA_INC)
+$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"' -DDD_LT_LINKED
 $(O)/emu/plugin_%.o: host/exec/plugin_%.c $(B)/flags
 	$(call say,CC,"$< (emu)")
 	@mkdir -p $(@D)
@@ -421,7 +429,7 @@ $(EMU_PLUGIN_CXX): tests/emu/plugin/plugin.cpp
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)$(EMU_CXX)
-$(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
+$(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_LT) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
@@ -435,7 +443,7 @@ $(EMU_PLUGIN_TEST): $(O)/tests/emu/plugin/test_plugin.o $(LIB_A)
 .SECONDARY:
 -include $(O)/tests/emu/plugin/test_plugin.d $(O)/emu/test_tiles.d
 -include $(EMU_CK_OBJ:.o=.d) $(EMU_PACK_OBJ:.o=.d) $(EMU_PLUGIN_OBJ:.o=.d) $(EMU_PLUGIN_CXX:.o=.d)
--include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d)
+-include $(EMU_OBJ:.o=.d) $(EMU_FIBER:.o=.d) $(EMU_LT:.o=.d)
 
 # ---- tests ---------------------------------------------------------------------------------------------------------
 
