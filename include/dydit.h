@@ -80,6 +80,10 @@ typedef struct dydit_options {
     const char *precision; /* "auto" (default): what is fastest here; "fp32"; "bf16": inputs of GEMMs and attention are
                               bfloat16, sums, statistics, routers and the residual stream stay float32 */
     int device;            /* of backends with several; 0 (default) */
+    /* Who does GEMMs over all tokens, on cuda: "own": its kernels, equal bits whatever the batch and the plan; "lt": cuBLASLt;
+     * "auto" (default): cuBLASLt where dydit_tune has measured it faster, else own. */
+    const char *engine;
+    const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -307,6 +311,13 @@ DYDIT_API dydit_status dydit_model_calibrate(dydit_model *model, const dydit_sam
  * has no such probe. */
 DYDIT_API dydit_status dydit_measure_macs(dydit_ctx *ctx, double *macs_per_s);
 DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);
+
+/* Times every GEMM of the complete model and of a run with these options (batch size, steps, guidance, plan; images and labels
+ * may be left out; dense: the complete model alone) by the own kernels and by cuBLASLt, medians of events on the device, and adds the times to options.tune_cache, keyed by device
+ * and versions; takes them into account from then on. text, TEXT or JSON: what was measured; own. DYDIT_ERR_UNSUPPORTED where
+ * the backend has one engine only. dydit_cancel stops it. */
+DYDIT_API dydit_status dydit_tune(dydit_model *model, const dydit_sample_options *options, dydit_format format,
+                                  char **text);
 
 /* ---- forward passes ------------------------------------------------------------------------------------------ */
 

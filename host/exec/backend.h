@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "host/base/status.h"
+#include "host/exec/engine.h"
 #include "host/exec/program.h"
 
 /* Largest shapes that ops will see: sizes the private work areas of the threads. */
@@ -37,7 +38,6 @@ typedef struct dd_device_list {
     char built[160];              /* "sm_90, compute_80 as PTX" */
 } dd_device_list;
 
-typedef struct dd_backend dd_backend;
 struct dd_backend {
     const char *name;    /* "cpu" */
     const char *detail;  /* what was chosen at run time, e.g. "avx512, 2 threads" */
@@ -78,6 +78,8 @@ struct dd_backend {
     dd_status (*peak_macs)(dd_backend *be, dd_format input, double *macs_per_s, dd_err *err);
     dd_status (*peak_read)(dd_backend *be, double *bytes_per_s, dd_err *err);
     void (*close)(dd_backend *be);
+    /* A library's GEMMs. NULL: own kernels alone. There too where only the list of devices was asked for, to be read. */
+    const dd_engine *engine;
 };
 
 /* What a precision means on a backend. name: "auto", "fp32", "bf16", or a name that this backend lacks: ERR_UNSUPPORTED.
