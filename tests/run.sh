@@ -11,7 +11,8 @@
 # Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
-# CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`.
+# CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`; engine.sh beside it GEMMs
+#                 by what stands in for cuBLASLt, and `dydit tune`.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; scripts/ptxas_report.sh fails on spills.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
@@ -279,6 +280,7 @@ test)
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
     shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
+    shell_test "engines" tests/emu/engine.sh release
     one "CUDA kernels, registers and spills" scripts/ptxas_report.sh
     ;;
 fuzz) under_asan fuzzers ;;
