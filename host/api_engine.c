@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Public API: who does the GEMMs, the own kernels or the backend's library; and measuring both. */
+#define _POSIX_C_SOURCE 200809L /* access */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/api_internal.h"
 #include "host/base/str.h"
@@ -41,16 +43,19 @@ static dd_status use_faster(dydit_ctx *ctx, const dd_tune_list *l, dd_err *err)
     return st;
 }
 
-/* Measurements that cannot be read are no reason not to run, unless the caller named the file. */
+/* Opens the library only where there are measurements. Those that cannot be read are no reason not to run, unless the caller named the file. */
 static dd_status use_measured(dydit_ctx *ctx, dd_err *err)
 {
     dd_tune_key key;
     dd_tune_list list;
     char path[sizeof ctx->tune_cache], stale[DD_ERR_TEXT];
     dd_err local = {0};
-    if (!engine_of(ctx)->version[0]) return engine_of(ctx)->use(ctx->be, NULL, 0, err);
+    DD_TRY(engine_of(ctx)->use(ctx->be, NULL, 0, err));
     snprintf(path, sizeof path, "%s", ctx->tune_cache);
     if (!path[0] && dd_tune_path(path, sizeof path, false, NULL) != DD_OK) return DD_OK;
+    if (access(path, F_OK) != 0) return DD_OK;
+    engine_of(ctx)->find(ctx->be);
+    if (!engine_of(ctx)->version[0]) return DD_OK;
     tune_key(ctx, &key);
     dd_status st = dd_tune_read(&list, path, &key, stale, &local);
     if (st != DD_OK && ctx->tune_cache[0]) return dd_err_set(err, st, local.file, local.line, "%s", local.text);
@@ -133,6 +138,7 @@ static dd_status check_engine(const dydit_ctx *ctx, dd_err *err)
     if (!e)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED,
                        "tune: backend %s has its own kernels alone, there is nothing to choose", ctx->be->name);
+    e->find(ctx->be);
     if (!e->version[0]) return DD_FAIL(err, DD_ERR_UNSUPPORTED, "tune: %s cannot be used: %.900s", e->name, e->where);
     return DD_OK;
 }

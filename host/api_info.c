@@ -24,12 +24,14 @@ typedef struct plugin {
     dd_err err;      /* why it cannot be used */
     dd_backend *own; /* opened for its list alone, or NULL */
     const dd_device_list *list;
-    uint64_t free;        /* of the opened device */
-    const dd_backend *be; /* own, or the one in use; NULL without a list */
+    uint64_t free;  /* of the opened device */
+    dd_backend *be; /* own, or the one in use; NULL without a list */
 } plugin;
 
 static const char *const names[] = {"cuda", "emu"};
 #define N_PLUGINS 2
+
+static const dd_engine *engine_of(const plugin *p) { return p->be ? p->be->engine : NULL; }
 
 static void look_at(plugin *p, const char *name, dd_backend *in_use)
 {
@@ -43,10 +45,9 @@ static void look_at(plugin *p, const char *name, dd_backend *in_use)
         p->list = p->own->devices;
         p->be = p->own;
     }
+    if (engine_of(p)) engine_of(p)->find(p->be);
     if (!p->list && p->err.status == DD_OK) DD_FAIL(&p->err, DD_ERR_INTERNAL, "it lists no devices");
 }
-
-static const dd_engine *engine_of(const plugin *p) { return p->be ? p->be->engine : NULL; }
 
 static bool has_code(const plugin *p)
 {

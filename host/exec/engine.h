@@ -32,9 +32,11 @@ typedef struct dd_backend dd_backend;
 
 typedef struct dd_engine {
     char name[16];           /* "cuBLASLt" */
-    char version[16];        /* "13.1.0"; empty: it cannot be used */
+    char version[16];        /* "13.1.0"; empty: it cannot be used. Both are there after find */
     char where[DD_ERR_TEXT]; /* its file, or why it cannot be used: fits behind "because" */
 
+    /* Opens the library, if that has not happened yet: it is large. */
+    void (*find)(dd_backend *be);
     /* From now on the library does the GEMMs of these shapes; n < 0: all that it takes, 0: none. Copies the shapes. Not
      * while a session is open. ERR_UNSUPPORTED: it cannot be used. */
     dd_status (*use)(dd_backend *be, const dd_gemm_shape *shapes, int n, dd_err *err);

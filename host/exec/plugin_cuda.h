@@ -27,7 +27,7 @@ typedef struct dd_cuda_header dd_cuda_header;
 /* GEMMs by cuBLASLt, and which of them. */
 typedef struct dd_cuda_engine {
     dd_engine base;
-    const dd_lt_api *api; /* NULL: the library cannot be used */
+    const dd_lt_api *api; /* NULL: the library cannot be used, or was not looked for yet */
     dd_ops ops;           /* dd_cuda_ops with a gemm that chooses */
     dd_lt *lt;            /* once the library is in use and there is room */
     void *memory;         /* of lt, on the device */

@@ -38,6 +38,13 @@ static dd_status gemm(const dd_exec *exec, const dd_gemm_args *args)
     return dd_cuda_ops.gemm(exec, args);
 }
 
+static void find(dd_backend *be)
+{
+    dd_cuda_engine *e = &dd_cuda_of(be)->engine;
+    if (e->base.where[0]) return;
+    e->api = dd_cuda_lt_load(e->base.version, sizeof e->base.version, e->base.where, sizeof e->base.where);
+}
+
 static void forget(dd_cuda_engine *e)
 {
     free(e->shapes);
@@ -52,6 +59,7 @@ static dd_status use(dd_backend *be, const dd_gemm_shape *shapes, int n, dd_err 
         forget(e);
         return DD_OK;
     }
+    find(be);
     if (!e->api) return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s cannot be used: %.*s", e->base.name, 900, e->base.where);
     dd_gemm_shape *copy = NULL;
     if (n > 0) {
@@ -69,7 +77,7 @@ void dd_cuda_engine_init(dd_cuda *c)
 {
     dd_cuda_engine *e = &c->engine;
     snprintf(e->base.name, sizeof e->base.name, "cuBLASLt");
-    e->api = dd_cuda_lt_load(e->base.version, sizeof e->base.version, e->base.where, sizeof e->base.where);
+    e->base.find = find;
     e->base.use = use;
     e->base.shape_of = shape_of;
     e->base.time = dd_cuda_engine_time;

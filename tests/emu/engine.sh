@@ -43,18 +43,53 @@ else
     skip "NVIDIA's header" "cublasLt.h is missing"
 fi
 
+# ---- opening the library ---------------------------------------------------------------------------------------------
+
+# library VERSION CALLS...: a shared object of that name with these functions, in $tmp/lib
+library() {
+    local call
+    rm -rf "$tmp/lib" && mkdir "$tmp/lib"
+    for call in "${@:2}"; do echo "unsigned long cublasLt$call(void) { return $1; }"; done >"$tmp/library.c"
+    ${CC:-cc} -shared -fPIC -o "$tmp/lib/libcublasLt.so.13" "$tmp/library.c"
+}
+
+# opens NAME STATUS REGEX: what the loader finds in $tmp/lib
+opens() {
+    local status=0
+    LD_LIBRARY_PATH=$tmp/lib "$tmp/load" >"$tmp/out" 2>&1 || status=$?
+    [ $status = "$2" ] && grep -Eq "^$3\$" "$tmp/out"
+    verdict $? "$1" "$tmp/out"
+}
+
+calls=$(sed -n 's/^ *CALL(\([A-Za-z]*\)).*/\1/p' "$root/kernels/cuda/lt.h")
+if (cd "$root" && ${CC:-cc} -std=c11 -I. -Itests/emu/lt -isystem "$cuda" -o "$tmp/load" tests/emu/lt/test_load.c \
+    host/exec/plugin_cuda_lt_load.c -ldl -pthread) >"$tmp/out" 2>&1; then
+    # shellcheck disable=SC2086 # words
+    library 130205 $calls && opens "a library" 0 "13.2.5\|$tmp/lib/libcublasLt.so.13"
+    # shellcheck disable=SC2086
+    library 120900 $calls && opens "one of another version" 1 '\|libcublasLt.so.13 is of version 12, this build is for 13'
+    # shellcheck disable=SC2086
+    library 130205 ${calls/MatrixLayoutCreate/} && opens "one that lacks a call" 1 '\|libcublasLt.so.13 has no function cublasLtMatrixLayoutCreate'
+    echo text >"$tmp/lib/libcublasLt.so.13" && opens "no library" 1 '\|.*libcublasLt.so.13: .*'
+else
+    not_ok "the loader is compiled" "$tmp/out"
+fi
+
 # ---- the op ----------------------------------------------------------------------------------------------------------
 
 "$make" --no-print-directory -C "$root" CONFIG=release all unit emu build/release/emu/checkkernel >"$tmp/build" 2>&1 ||
     { tail -n 20 "$tmp/build" >"$tmp/tail"; not_ok "build" "$tmp/tail"; exit 0; }
-for order in late random; do
-    status=0
-    EMU_STREAMS=$order "$root/build/release/emu/checkkernel" --impl=emu_lt --op=gemm --quick --most=200000 >"$tmp/out" 2>&1 </dev/null ||
+cases() { # NAME LEAST SETTING OPTIONS...
+    local status=0 passed
+    env "$3" "$root/build/release/emu/checkkernel" --impl=emu_lt --op=gemm --most=300000 "${@:4}" >"$tmp/out" 2>&1 </dev/null ||
         status=$?
     passed=$(sed -n 's/^gemm *emu_lt *\([1-9][0-9]*\) passed.*/\1/p' "$tmp/out")
-    [ "${passed:-0}" -ge 30 ] || status=1
-    verdict $status "gemm, streams $order: ${passed:-no} cases" "$tmp/out"
-done
+    [ "${passed:-0}" -ge "$2" ] || status=1
+    verdict $status "gemm, $1: ${passed:-no} cases" "$tmp/out"
+}
+cases "quick cases" 30 EMU_STREAMS=late --quick
+cases "streams in any order" 30 EMU_STREAMS=random --quick
+cases "a bias that is hardly aligned" 1 EMU_STREAMS=late --full '--case=m8,n13/13x1,k12/8,f32-f32,bias,*'
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
 

@@ -161,6 +161,17 @@ static bool sized_by_host(launcher *launch, dd_op_id op, const dd_op_args *a)
     return launch != launch_own && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
 }
 
+/* Such an op must be refused while it is recorded. */
+static dd_status refused_if_recorded(launcher *launch, dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    cudaGraph_t graph;
+    must(cudaStreamBeginCapture(e->stream, cudaStreamCaptureModeThreadLocal));
+    const dd_status st = launch(op, e, a);
+    must(cudaStreamEndCapture(e->stream, &graph));
+    must(cudaGraphDestroy(graph));
+    return st == DD_ERR_UNSUPPORTED ? launch(op, e, a) : DD_ERR_INTERNAL;
+}
+
 /* Records the op while the step is another one, then sets the step and replays what was recorded. */
 static dd_status replay(launcher *launch, dd_op_id op, const dd_exec *e, const dd_op_args *a, int32_t *step,
                         const int32_t *want)
@@ -201,9 +212,10 @@ static dd_status run(launcher *launch, ck_case *c, const dd_exec *exec, const dd
         a.gemm.host_k = a.gemm.k;
     }
     move_args(c->op->id, &a);
-    const dd_status st = turn++ % 2 && !sized_by_host(launch, c->op->id, &a)
-                             ? replay(launch, c->op->id, &e, &a, step, exec->step)
-                             : launch(c->op->id, &e, &a);
+    dd_status st;
+    if (turn++ % 2 == 0) st = launch(c->op->id, &e, &a);
+    else if (sized_by_host(launch, c->op->id, &a)) st = refused_if_recorded(launch, c->op->id, &e, &a);
+    else st = replay(launch, c->op->id, &e, &a, step, exec->step);
     regions_close(stream);
     must(cudaStreamDestroy(stream));
     must(cudaFree(step));
@@ -217,7 +229,7 @@ static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
 
 /* Little room, so that rows come in several parts. */
 #define LT_WORKSPACE ((size_t)1 << 20)
-#define LT_STAGING ((size_t)64 << 10)
+#define LT_STAGING ((size_t)16 << 10)
 #define LT_PACKED ((size_t)4 << 20)
 
 static const dd_lt_api lt_api = {
