@@ -110,8 +110,8 @@ dd_status dd_cuda_engine_reserve(dd_cuda *c, dd_err *err)
     const dd_status st = dd_cuda_lt_open(&e->lt, e->api, &memory);
     if (st == DD_OK) return DD_OK;
     if (st == DD_ERR_NOMEM) DD_FAIL(err, st, "out of memory for the engine of %s", e->base.name);
-    else if (!dd_cuda_engine_failed(c, "opening of the library's engine", err))
-        (void)dd_cuda_check(c, cudaGetLastError(), "cudaEventCreateWithFlags", err);
+    else if (!dd_cuda_engine_failed(c, "opening of the engine", err))
+        (void)dd_cuda_check(c, cudaGetLastError(), "opening of the engine", err);
     dd_cuda_lt_close(e->lt);
     e->lt = NULL;
     return st;

@@ -85,7 +85,7 @@ static dd_status read_format(const json_t *doc, const char *key, const char *whe
 {
     const char *name;
     DD_TRY(dd_json_string(doc, key, where, &name, err));
-    for (int f = DD_FMT_F32; f <= DD_FMT_BF16_BLOCKS; f++)
+    for (int f = 0; dd_format_name((dd_format)f)[0] != '?'; f++)
         if (strcmp(name, dd_format_name((dd_format)f)) == 0) {
             *out = (dd_format)f;
             return DD_OK;

@@ -94,6 +94,8 @@ cases "a bias that is hardly aligned" 1 EMU_STREAMS=late --full '--case=m8,n13/1
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 dynamic() { "$dydit" sample -m "$small" --backend emu --precision fp32 -l 1,2 --steps ddim2 -q "$@"; }
+# In a graph slices are the own kernels'.
+plain=$("$dydit" sample --help | grep -o -e '--no-graph' | head -n 1)
 tiny() { dynamic --dense "$@"; }
 
 # run NAME COMMAND...: exit status 0 and nothing on stderr
@@ -125,9 +127,9 @@ verdict $? "auto is own without measurements"
 same own.st repro.st
 verdict $? "reproducible is own"
 run "slices, own kernels" dynamic --engine own --latents-out s-own.st
-run "slices, cuBLASLt" dynamic --engine lt --latents-out s-lt.st
+run "slices, cuBLASLt" dynamic --engine lt $plain --latents-out s-lt.st
 run "slices, cuBLASLt, work of streams in any order" env EMU_STREAMS=random "$dydit" sample -m "$small" --backend emu --precision fp32 \
-    -l 1,2 --steps ddim2 -q --engine lt --latents-out s-random.st
+    -l 1,2 --steps ddim2 -q --engine lt $plain --latents-out s-random.st
 ! same s-lt.st s-own.st && same s-lt.st s-random.st
 verdict $? "slices: the engines differ in bits, orders of streams do not"
 
@@ -211,6 +213,16 @@ for call in Create:1 MatmulDescCreate:1 MatmulDescSetAttribute:2 MatrixLayoutCre
     fails 4 "cublasLt${call%:*}: status 13" env EMU_FAIL="cublasLt$call" "$dydit" sample -m "$small" --backend emu --precision fp32 \
         -l 1,2 --steps ddim2 --dense -q --engine lt --latents-out x.st && [ ! -e x.st ]
     verdict $? "cublasLt$call fails: one sentence" "$tmp/out"
+done
+fails 4 'on the device, [0-9.]+ GB are free: [0-9.]+ GB are missing' env EMU_MEMORY=100 "$dydit" sample -m "$small" --backend emu -l 1 \
+    --steps ddim2 -q --engine lt --latents-out x.st
+verdict $? "too little memory for the library is said so" "$tmp/out"
+run "and enough without it" env EMU_MEMORY=100 "$dydit" sample -m "$small" --backend emu -l 1 --steps ddim2 -q --latents-out y.st
+for call in cudaStreamCreateWithPriority:2 cudaEventCreateWithFlags:15 cudaStreamWaitEvent:1 cudaStreamWaitEvent:4 \
+    cudaEventRecord:2 cudaEventRecord:4 cudaLaunchKernel:60; do
+    fails 4 'failed on emulated|out of device memory' env EMU_FAIL=$call "$dydit" sample -m "$small" --backend emu --precision fp32 \
+        -l 1,2 --steps ddim2 -q --engine lt $plain --latents-out x.st && [ ! -e x.st ]
+    verdict $? "$call fails: one sentence" "$tmp/out"
 done
 fails 4 'cublasLtMatmul: status 13' env EMU_FAIL=cublasLtMatmul:30 "$dydit" tune -m "$small" --backend emu --tune-cache x.json -q &&
     [ ! -e x.json ]
