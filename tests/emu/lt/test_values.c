@@ -4,7 +4,6 @@
 #include <cublasLt.h>
 
 #define VALUE(name, value) _Static_assert((int)name == value, #name);
-VALUE(CUBLAS_VER_MAJOR, 13)
 VALUE(CUBLAS_STATUS_SUCCESS, 0)
 VALUE(CUBLAS_STATUS_NOT_INITIALIZED, 1)
 VALUE(CUBLAS_STATUS_ALLOC_FAILED, 3)
@@ -28,9 +27,6 @@ VALUE(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, 7)
 VALUE(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, 8)
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == bytes, #type);
-SIZE(cublasLtMatmulDescOpaque_t, 256)
-SIZE(cublasLtMatrixLayoutOpaque_t, 64)
-SIZE(cublasLtMatmulPreferenceOpaque_t, 64)
 SIZE(cublasLtMatmulAlgo_t, 64)
 SIZE(cublasLtMatmulHeuristicResult_t, 96)
 _Static_assert(offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize) == 64, "workspaceSize");
