@@ -107,11 +107,13 @@ dd_status dd_cuda_engine_reserve(dd_cuda *c, dd_err *err)
                                  .workspace_bytes = DD_LT_WORKSPACE,
                                  .staging_bytes = DD_LT_STAGING,
                                  .packed_bytes = DD_LT_PACKED};
-    const dd_status st = dd_cuda_lt_open(&e->lt, e->api, &memory);
+    dd_status st = dd_cuda_lt_open(&e->lt, e->api, &memory);
     if (st == DD_OK) return DD_OK;
-    if (st == DD_ERR_NOMEM) DD_FAIL(err, st, "out of memory for the engine of %s", e->base.name);
-    else if (!dd_cuda_engine_failed(c, "opening of the engine", err))
-        (void)dd_cuda_check(c, cudaGetLastError(), "opening of the engine", err);
+    if (st == DD_ERR_NOMEM) (void)DD_FAIL(err, st, "out of memory for the engine of %s", e->base.name);
+    else if (!dd_cuda_engine_failed(c, "opening of the engine", err)) {
+        const cudaError_t why = cudaGetLastError();
+        st = dd_cuda_check(c, why == cudaSuccess ? cudaErrorUnknown : why, "opening of the engine", err);
+    }
     dd_cuda_lt_close(e->lt);
     e->lt = NULL;
     return st;
