@@ -24,11 +24,14 @@ typedef struct plugin {
     dd_err err;      /* why it cannot be used */
     dd_backend *own; /* opened for its list alone, or NULL */
     const dd_device_list *list;
-    uint64_t free; /* of the opened device */
+    uint64_t free;  /* of the opened device */
+    dd_backend *be; /* own, or the one in use; NULL without a list */
 } plugin;
 
 static const char *const names[] = {"cuda", "emu"};
 #define N_PLUGINS 2
+
+static const dd_engine *engine_of(const plugin *p) { return p->be ? p->be->engine : NULL; }
 
 static void look_at(plugin *p, const char *name, dd_backend *in_use)
 {
@@ -36,10 +39,13 @@ static void look_at(plugin *p, const char *name, dd_backend *in_use)
     if (dd_plugin_find(name, p->path, sizeof p->path, NULL) != DD_OK) p->path[0] = 0;
     if (in_use->devices && strcmp(in_use->name, name) == 0) {
         p->list = in_use->devices;
+        p->be = in_use;
         if (in_use->memory_free) (void)in_use->memory_free(in_use, &p->free, NULL);
     } else if (dd_plugin_open(&p->own, name, DD_DEVICE_LIST, &p->err) == DD_OK) {
         p->list = p->own->devices;
+        p->be = p->own;
     }
+    if (engine_of(p)) engine_of(p)->find(p->be);
     if (!p->list && p->err.status == DD_OK) DD_FAIL(&p->err, DD_ERR_INTERNAL, "it lists no devices");
 }
 
@@ -77,6 +83,16 @@ static json_t *device_doc(const plugin *p, int i)
     return doc;
 }
 
+/* Of GEMMs. */
+static json_t *engine_doc(const dd_engine *e)
+{
+    json_t *doc = json_object();
+    json_object_set_new(doc, "name", json_string(e->name));
+    json_object_set_new(doc, "version", text_or_null(e->version));
+    json_object_set_new(doc, e->version[0] ? "file" : "reason", text_or_null(e->where));
+    return doc;
+}
+
 static json_t *plugin_doc(const plugin *p)
 {
     json_t *doc = json_object();
@@ -87,6 +103,7 @@ static json_t *plugin_doc(const plugin *p)
     json_object_set_new(doc, "driver", text_or_null(p->list->driver));
     json_object_set_new(doc, "runtime", text_or_null(p->list->runtime));
     json_object_set_new(doc, "built", text_or_null(p->list->built));
+    if (engine_of(p)) json_object_set_new(doc, "library", engine_doc(engine_of(p)));
     return doc;
 }
 
@@ -108,6 +125,7 @@ static json_t *info_doc(const dydit_ctx *ctx, const plugin *plugins)
     json_object_set_new(doc, "plugins", found);
     json_object_set_new(doc, "devices", devices);
     json_object_set_new(doc, "backend", json_string(ctx->be->name));
+    json_object_set_new(doc, "engine", json_string(ctx->engine));
     json_object_set_new(doc, "backend_reason", text_or_null(ctx->why));
     json_object_set_new(doc, "detail", json_string(ctx->be->detail));
     if (ctx->be->choices) json_object_set_new(doc, "isas", json_string(ctx->be->choices));
@@ -138,6 +156,9 @@ static void add_plugin(dd_str *s, const plugin *p)
         if (i == p->list->opened) dd_str_addf(s, "; in use, %.1f GiB free", (double)p->free / (1 << 30));
         dd_str_add(s, "\n");
     }
+    const dd_engine *e = engine_of(p);
+    if (e && e->version[0]) dd_str_addf(s, "  %s %s, %s\n", e->name, e->version, e->where);
+    else if (e) dd_str_addf(s, "  %s not available: %s\n", e->name, e->where);
 }
 
 static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **text, dd_err *err)
@@ -151,6 +172,11 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
     for (int i = 0; i < N_PLUGINS; i++) add_plugin(&s, &plugins[i]);
     dd_str_addf(&s, "in use      %s: %s\n", be->name, be->detail);
     if (be->devices) dd_str_addf(&s, "graphs      %s\n", be->record ? "one per structure of steps" : "none");
+    if (be->engine) {
+        char engine[64];
+        dd_api_engine_text(ctx, engine, sizeof engine);
+        dd_str_addf(&s, "gemms       %s (engine %s)\n", engine, ctx->engine);
+    }
     if (be->choices) dd_str_addf(&s, "isas        %s\n", be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
     dd_str_addf(&s, "precision   %s (auto: %s; bf16 %s)\n", dd_precision_name(ctx->input),

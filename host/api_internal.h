@@ -20,7 +20,9 @@ struct dydit_ctx {
     dd_backend *be;  /* NULL after a failed dydit_open */
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
-    char why[DD_ERR_TEXT]; /* why "auto" took cpu; empty where it did not, or was not asked */
+    char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */
+    int library_gemms;                /* shapes that the backend's library does; -1: all that it takes */
+    char why[DD_ERR_TEXT];            /* why "auto" took cpu; empty where it did not, or was not asked */
     dd_log_level why_level;
     bool why_unsaid; /* the first run says it */
     atomic_int cancel;
@@ -50,7 +52,7 @@ typedef struct dd_settings {
     int noisy;  /* the solver adds noise */
     uint64_t seed;
     int batch_mode, batch_size, dense;
-    char backend[80];
+    char backend[160];
 } dd_settings;
 
 struct dydit_result {
@@ -130,6 +132,13 @@ dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options,
 
 /* api_plan.c: a handle that owns plan; frees it on failure. */
 dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err);
+
+/* api_engine.c: checks and keeps what the options say, then tells the backend who does its GEMMs. */
+dd_status dd_api_engine_open(dydit_ctx *ctx, const char *engine, const char *tune_cache, dd_err *err);
+/* Again, as measurements may be others now. */
+dd_status dd_api_engine_apply(dydit_ctx *ctx, dd_err *err);
+/* "own kernels", "cuBLASLt 13.1.0 where it can" */
+void dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
 
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);

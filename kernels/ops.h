@@ -28,7 +28,9 @@ typedef void dd_task(void *arg, int item, int thread); /* thread: 0 .. n_threads
 typedef struct dd_exec {
     const int32_t *step; /* row of every per-step table that is in force; device memory */
     void *stream;        /* cuda: cudaStream_t. Unused on the CPU. */
-    void *pool;          /* cpu: first argument of parallel_for */
+    void *engine;        /* cuda: who chooses between the own GEMM and a library's; NULL: the own. Unused on the CPU. */
+    int32_t host_step; /* cuda: *step as the host knows it, except while ops are recorded to be replayed at any step */
+    void *pool;        /* cpu: first argument of parallel_for */
     void (*parallel_for)(void *pool, int n_items, dd_task *task, void *arg); /* returns when all items are done */
     int n_threads;
     void **scratch; /* cpu: [n_threads] private work areas, 64-byte aligned */
@@ -167,6 +169,7 @@ typedef struct dd_gemm_args {
     int32_t m;        /* rows; with a list the largest possible number */
     dd_row_list rows; /* count limits the rows; idx scatters (DD_EPI_RESIDUAL only) */
     dd_slices n, k;
+    dd_slices host_n, host_k; /* the same lists in host memory; pool NULL: the host does not know them */
     dd_epilogue epilogue;
     dd_cond_table gate; /* DD_EPI_RESIDUAL */
     int64_t gate_off;

@@ -68,10 +68,10 @@ void bench_help(void) { cli_help(&spec); }
 /* Flags that would have no effect beside --read. */
 static int check_read(const bench_job *job)
 {
-    static const char *const fixed[] = {"model",     "ckpt",     "image-size", "mode",    "ratio",   "tokens",
-                                        "steps",     "sampler",  "cfg-scale",  "seed",    "warmup",  "repeat",
-                                        "profile",   "vs-dense", "dry-run",    "threads", "backend", "batch-size",
-                                        "precision", "device",   "no-graph"};
+    static const char *const fixed[] = {"model",     "ckpt",     "image-size", "mode",    "ratio",        "tokens",
+                                        "steps",     "sampler",  "cfg-scale",  "seed",    "warmup",       "repeat",
+                                        "profile",   "vs-dense", "dry-run",    "threads", "backend",      "batch-size",
+                                        "precision", "device",   "no-graph",   "engine",  "reproducible", "tune-cache"};
     for (size_t i = 0; job->a.read && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(&job->args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--read and --%s exclude each other: nothing is timed", fixed[i]);

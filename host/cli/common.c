@@ -19,7 +19,14 @@ static void on_log(void *user, int level, const char *text)
 int cli_open_context(const cli_common *c, dydit_ctx **ctx)
 {
     dydit_options o;
+    if (c->reproducible && c->engine && strcmp(c->engine, "lt") == 0) {
+        return cli_fail(CLI_USAGE,
+                        "--reproducible and --engine lt exclude each other: results of cuBLASLt depend on the "
+                        "batch");
+    }
     dydit_options_init(&o, sizeof o);
+    o.engine = c->reproducible ? "own" : c->engine;
+    o.tune_cache = c->tune_cache;
     o.backend = c->backend;
     o.threads = c->threads;
     o.device = c->device;

@@ -8,9 +8,9 @@
 #include "dydit.h"
 
 typedef struct cli_common {
-    const char *ckpt, *preset, *backend, *precision;
+    const char *ckpt, *preset, *backend, *precision, *engine, *tune_cache;
     int threads, device, verbose;
-    bool quiet, no_graph;
+    bool quiet, no_graph, reproducible;
 } cli_common;
 
 /* Rows of a flag table for a struct s_ that holds `cli_common common`. */
@@ -25,6 +25,13 @@ typedef struct cli_common {
         CLI_ROW(s_, FLAG, "no-graph", 0, common.no_graph, 0, 0, 0, 0,                                     \
                 "launch every op by itself instead of replaying steps as CUDA graphs"),                   \
         CLI_ROW(s_, TEXT, "precision", 0, common.precision, "NAME", "auto", 0, 0, "auto, fp32 or bf16"),  \
+        CLI_ROW(s_, CHOICE, "engine", 0, common.engine, "auto|own|lt", "auto", 0, 0,                      \
+                "of dense GEMMs on cuda: own kernels, or cuBLASLt (lt); auto:\n"                          \
+                "what dydit tune has measured faster, else own"),                                         \
+        CLI_ROW(s_, FLAG, "reproducible", 0, common.reproducible, 0, 0, 0, 0,                             \
+                "own kernels alone: equal bits in any batch"),                                            \
+        CLI_ROW(s_, TEXT, "tune-cache", 0, common.tune_cache, "FILE", 0, 0, 0,                            \
+                "of dydit tune (default ~/.cache/dydit/tune.json)"),                                      \
         CLI_ROW(s_, INT, "threads", "t", common.threads, "N", "0", 0, 4096, "0: the CPUs this process may use")
 #define CLI_TALK_ROWS(s_)                                                           \
     CLI_ROW(s_, FLAG, "quiet", "q", common.quiet, 0, 0, 0, 0, "print errors only"), \
@@ -32,7 +39,7 @@ typedef struct cli_common {
 
 typedef int cli_command_fn(int n_words, char **words);
 
-cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info;
+cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info, cli_tune;
 
 /* Context and, where model is not NULL, the model of --ckpt. On failure prints why and returns the exit code; whatever
  * was opened is closed by cli_close. */

@@ -17,6 +17,7 @@ static const command commands[] = {
     {"inspect", cli_inspect, "say what a checkpoint file is"},
     {"eval", cli_eval, "one forward pass on given inputs"},
     {"bench", cli_bench, "time the complete model and plans that compute less"},
+    {"tune", cli_tune, "measure which engine is faster for each GEMM"},
     {"info", cli_info, "backends, devices, instruction set, threads"},
 };
 #define N_COMMANDS ((int)(sizeof commands / sizeof commands[0]))

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "host/base/status.h"
+#include "host/exec/engine.h"
 #include "host/exec/program.h"
 
 /* Largest shapes that ops will see: sizes the private work areas of the threads. */
@@ -48,7 +49,6 @@ typedef enum dd_range {
     DD_RANGE_STEP   /* index of the step */
 } dd_range;
 
-typedef struct dd_backend dd_backend;
 struct dd_backend {
     const char *name;    /* "cpu" */
     const char *detail;  /* what was chosen at run time, e.g. "avx512, 2 threads" */
@@ -101,6 +101,8 @@ struct dd_backend {
      * first. NULL: it has none. */
     dd_status (*profiler)(dd_backend *be, bool on, dd_err *err);
     void (*close)(dd_backend *be);
+    /* A library's GEMMs. NULL: own kernels alone. There too where only the list of devices was asked for, to be read. */
+    const dd_engine *engine;
 };
 
 static inline void dd_range_begin(dd_backend *be, dd_range range, int64_t number)

@@ -23,6 +23,12 @@ static dd_slices slices(const dd_binding *b, const dd_axis_table *axis)
     return (dd_slices){b->ints + axis->list_at, b->ints + axis->offset_at};
 }
 
+static dd_slices host_slices(const dd_binding *b, const dd_axis_table *axis)
+{
+    if (axis->list_at < 0) return (dd_slices){NULL, NULL};
+    return (dd_slices){b->tables->ints + axis->list_at, b->tables->ints + axis->offset_at};
+}
+
 static dd_cond_table cond_table(const dd_binding *b)
 {
     const int64_t width = b->spec->model->cond_width;
@@ -90,6 +96,8 @@ static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int 
                         .rows = row_list(l),
                         .n = slices(l->b, &l->b->tables->n_axis[n->weight]),
                         .k = slices(l->b, &l->b->tables->k_axis[n->weight]),
+                        .host_n = host_slices(l->b, &l->b->tables->n_axis[n->weight]),
+                        .host_k = host_slices(l->b, &l->b->tables->k_axis[n->weight]),
                         .epilogue = n->epilogue,
                         .s = l->m->cfg.tokens};
     if (n->epilogue != DD_EPI_RESIDUAL) {

@@ -7,11 +7,11 @@
 #include "host/exec/plugin.h"
 #include "kernels/cuda/cuda.h"
 
-/* The step counter and what is pinned were allocated when the backend was opened, and ops need no work areas. */
-static size_t no_scratch(dd_backend *be, const dd_limits *limits)
+/* The step counter and what is pinned were allocated when the backend was opened, and the own ops need no work areas. */
+static size_t scratch_bytes(dd_backend *be, const dd_limits *limits)
 {
-    (void)be, (void)limits;
-    return 0;
+    (void)limits;
+    return dd_cuda_engine_bytes(dd_cuda_of(be));
 }
 
 /* A session opens: weights are packed. */
@@ -21,7 +21,7 @@ static dd_status reserve(dd_backend *be, const dd_limits *limits, dd_err *err)
     (void)limits;
     DD_TRY(dd_cuda_enter(c, err));
     dd_cuda_raw_close(c);
-    return DD_OK;
+    return dd_cuda_engine_reserve(c, err);
 }
 
 static void close_list(dd_backend *be) { free(be); }
@@ -33,6 +33,7 @@ static void close_device(dd_backend *be)
     if (c->devices.opened >= 0) (void)cudaSetDevice(c->devices.opened);
     if (c->stream) (void)dd_cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize", NULL);
     dd_cuda_raw_close(c);
+    dd_cuda_engine_close(c);
     dd_cuda_run_close(c);
     dd_cuda_staging_close(c);
     dd_cuda_nvtx_close(c);
@@ -56,7 +57,7 @@ static void fill(dd_cuda *c)
     c->base.detail = c->detail;
     c->base.threads = 1;
     c->base.bf16_input = DD_FMT_BF16;
-    c->base.ops = &dd_cuda_ops;
+    c->base.ops = &c->engine.ops;
     c->base.alloc = dd_cuda_alloc;
     c->base.release = dd_cuda_release;
     c->base.upload = dd_cuda_upload;
@@ -64,7 +65,7 @@ static void fill(dd_cuda *c)
     c->base.clear = dd_cuda_clear;
     c->base.packed_bytes = dd_cuda_weight_bytes;
     c->base.pack = dd_cuda_weight_pack;
-    c->base.scratch_bytes = no_scratch;
+    c->base.scratch_bytes = scratch_bytes;
     c->base.reserve = reserve;
     c->base.run = dd_cuda_run;
     c->base.record = dd_cuda_record;
@@ -80,7 +81,9 @@ static dd_status open_backend(dd_backend **out, int device, dd_err *err)
 {
     dd_cuda *c = calloc(1, sizeof *c);
     if (!c) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the backend");
-    c->base = (dd_backend){.name = DD_PLUGIN_NAME, .devices = &c->devices, .close = close_list};
+    c->base = (dd_backend){
+        .name = DD_PLUGIN_NAME, .devices = &c->devices, .engine = &c->engine.base, .close = close_list};
+    dd_cuda_engine_init(c);
     dd_status st = dd_cuda_list_devices(c, err);
     if (st == DD_OK && device != DD_DEVICE_LIST) {
         fill(c);

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "host/exec/backend.h"
+#include "kernels/cuda/lt.h"
 
 #define DD_CUDA_SLOTS 2
 #define DD_CUDA_SLOT_BYTES ((size_t)8 << 20)
@@ -23,6 +24,17 @@ typedef struct dd_cuda_slot {
 
 typedef struct dd_cuda_header dd_cuda_header;
 typedef struct dd_cuda_nvtx dd_cuda_nvtx;
+
+/* GEMMs by cuBLASLt, and which of them. */
+typedef struct dd_cuda_engine {
+    dd_engine base;
+    const dd_lt_api *api; /* NULL: the library cannot be used, or was not looked for yet */
+    dd_ops ops;           /* dd_cuda_ops with a gemm that chooses */
+    dd_lt *lt;            /* once the library is in use and there is room */
+    void *memory;         /* of lt, on the device */
+    dd_gemm_shape *shapes;
+    int n_shapes; /* as in dd_engine.use */
+} dd_cuda_engine;
 
 typedef struct dd_cuda {
     dd_backend base;
@@ -40,7 +52,8 @@ typedef struct dd_cuda {
     uint64_t steps; /* ended so far */
 
     int32_t *step, *bad; /* on the device: step counter, mark of a weight that is not finite */
-    void *raw;           /* on the device: rows of a file on their way into a weight, while weights are loaded */
+    dd_cuda_engine engine;
+    void *raw; /* on the device: rows of a file on their way into a weight, while weights are loaded */
     size_t raw_bytes;
     dd_cuda_header *headers;
     dd_cuda_nvtx *nvtx; /* NULL: no tool listens */
@@ -85,6 +98,24 @@ dd_status dd_cuda_weight_pack(dd_backend *be, const dd_weight_desc *desc, void *
 void dd_cuda_weight_forget(dd_cuda *c, const void *storage);
 /* Gives the buffer of raw rows back. */
 void dd_cuda_raw_close(dd_cuda *c);
+
+/* ---- plugin_cuda_lt.c, plugin_cuda_lt_load.c, plugin_cuda_lt_time.c ---- */
+
+/* The calls of cuBLASLt, opened at run time for the life of the process; version and where become its version and file. NULL:
+ * where says why not. */
+const dd_lt_api *dd_cuda_lt_load(char *version, size_t version_size, char *where, size_t where_size);
+
+void dd_cuda_engine_init(dd_cuda *c);
+/* What is in use gets its memory; counted by dd_cuda_engine_bytes. */
+dd_status dd_cuda_engine_reserve(dd_cuda *c, dd_err *err);
+size_t dd_cuda_engine_bytes(const dd_cuda *c);
+void dd_cuda_engine_close(dd_cuda *c);
+/* The start of a step, before its ops. */
+dd_status dd_cuda_engine_begin(dd_cuda *c, int32_t step, dd_err *err);
+/* An op failed: was it a call of the library? Then says which. */
+bool dd_cuda_engine_failed(dd_cuda *c, const char *op, dd_err *err);
+dd_status dd_cuda_engine_time(dd_backend *be, const dd_gemm_args *args, int32_t step, dd_gemm_times *times,
+                              dd_err *err);
 
 dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err);
 void dd_cuda_run_close(dd_cuda *c);

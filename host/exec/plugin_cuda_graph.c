@@ -4,9 +4,9 @@
  *
  * Nothing runs while it is captured, and host memory that an op reads must outlive the graph. A kernel that was not
  * launched before is loaded in the capture, which drivers of CUDA 12.3 and later allow; a run before it that is not
- * captured would cost a step of every batch size. Work that an op gives to
- * another stream is captured with it, if that stream waits for an event recorded in c->stream first, and c->stream waits
- * for one of that stream before the program ends. */
+ * captured would cost a step of every batch size. Work that an op gives to another stream is captured with it, if that
+ * stream waits for an event recorded in c->stream first, and c->stream waits for one of that stream before the program
+ * ends. */
 #include "host/exec/plugin_cuda.h"
 
 /* A call that failed while the stream was captured, or to end it, may leave it so. */
@@ -23,6 +23,7 @@ static void end_capture(dd_cuda *c)
 /* Thread-local: what other threads do with the device meanwhile is no concern of this capture. */
 static dd_status capture(dd_cuda *c, const dd_program *program, cudaGraph_t *graph, dd_err *err)
 {
+    c->exec.host_step = 0; /* one that the program has */
     DD_CUDA_TRY(c, err, cudaStreamBeginCapture, c->stream, cudaStreamCaptureModeThreadLocal);
     dd_status st = dd_cuda_launch_ops(c, program, err);
     if (st == DD_OK) st = dd_cuda_check(c, cudaStreamEndCapture(c->stream, graph), "cudaStreamEndCapture", err);

@@ -14,7 +14,7 @@ dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err)
     DD_TRY(dd_cuda_alloc(&c->base, 2 * sizeof *c->step, &p, err));
     c->step = p;
     c->bad = c->step + 1;
-    c->exec = (dd_exec){.step = c->step, .stream = c->stream, .n_threads = 1};
+    c->exec = (dd_exec){.step = c->step, .stream = c->stream, .engine = c, .n_threads = 1};
     return DD_OK;
 }
 
@@ -30,6 +30,7 @@ static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
     char what[256];
     const cudaError_t e = cudaGetLastError();
     snprintf(what, sizeof what, "op %.200s (%s)", op->label, dd_op_name(op->id));
+    if (e == cudaSuccess && dd_cuda_engine_failed(c, what, err)) return DD_ERR_DEVICE;
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
 }
 
@@ -67,6 +68,7 @@ dd_status dd_cuda_run(dd_backend *be, const dd_program *program, int32_t step, d
     DD_TRY(dd_cuda_enter(c, err));
     if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
         return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
+    DD_TRY(dd_cuda_engine_begin(c, step, err));
     return program->recorded ? replay(c, program, err) : dd_cuda_launch_ops(c, program, err);
 }
 

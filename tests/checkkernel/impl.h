@@ -15,6 +15,8 @@ struct ck_impl {
     const dd_ops *ops;
     const char *missing; /* why it cannot run here, or NULL */
     bool emulated;       /* statements in place of its instructions (CONFIG=softisa) */
+    bool partial;        /* takes some cases and leaves the others to another implementation, with DD_ERR_UNSUPPORTED */
+    bool order_by_shape; /* the order of a sum may depend on all sizes: parts have the bits of the whole in no case */
     bool all_formats;    /* every format that ops.h allows; else float32, and bf16 as below */
     dd_format bf16;      /* format of GEMM inputs in bf16; DD_FMT_F32: it has none */
     int isa;             /* dd_cpu_isa, or -1 */

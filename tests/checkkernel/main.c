@@ -29,7 +29,7 @@ static void print_outcome(const ck_options *o, const ck_case *c, const ck_impl *
 {
     static const char *const names[] = {"PASS", "FAIL", "SKIP", "MISTRUST"};
     const char *op = ck_op_name(c->op->id);
-    if (r->outcome == CK_PASS && !o->verbose) return;
+    if ((r->outcome == CK_PASS || r->outcome == CK_SKIP) && !o->verbose) return;
     printf("%-8s %s %s %s", names[r->outcome], op, impl->name, c->name);
     if (r->outcome == CK_PASS) printf(": %.3f of the bound, %.2f of naive\n", r->over_bound, r->over_naive);
     else printf(": %s%s%s\n", r->check ? r->check : "", r->check ? ": " : "", r->why);
@@ -68,7 +68,9 @@ static void check_op(const ck_options *o, const ck_op *op, const ck_impl *impls,
             if (why == NULL) {
                 r = ck_verify(&c, impl, execs);
                 print_outcome(o, &c, impl, &r);
-            } else tallies[k].why = why;
+                if (r.outcome == CK_SKIP) why = "left to another one";
+            }
+            if (why) tallies[k].why = why;
             count(&tallies[k], &r);
         }
         if (c.name) ck_case_close(&c);

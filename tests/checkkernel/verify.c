@@ -44,6 +44,11 @@ static bool run(job *j, const dd_op_args *args, int exec, const char *what)
     if (c->op->bind) c->op->bind(&a, j->w);
     const dd_status st = j->impl->call ? j->impl->call(c, &e->exec, &a)
                                        : ck_call(j->impl->ops, c->op->id, &e->exec, &a);
+    if (st == DD_ERR_UNSUPPORTED && j->impl->partial) {
+        j->result.outcome = CK_SKIP;
+        snprintf(j->result.why, sizeof j->result.why, "left to another one");
+        return false;
+    }
     if (st != DD_OK) return fail(j, "status", "%s: %s", what, ck_status_name(st));
     for (int i = 0; i < c->n_tensors; i++) {
         const ck_tensor *t = &c->tensors[i];
@@ -139,7 +144,7 @@ static bool all_runs(job *j)
         snprintf(what, sizeof what, "%d thread%s", t, t > 1 ? "s" : "");
         if (!run(j, &j->c->args, t, what) || !same_as_first(j, "threads", what)) return false;
     }
-    for (int v = 0; j->c->op->variant && j->c->op->variant(j->c, v); v++) {
+    for (int v = 0; !j->impl->order_by_shape && j->c->op->variant && j->c->op->variant(j->c, v); v++) {
         snprintf(what, sizeof what, "variant %d", v);
         if (!run(j, &j->c->variant_args, v % CK_EXECS, what) || !variant_holds(j, what)) return false;
     }

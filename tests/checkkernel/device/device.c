@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/exec/plugin_cuda.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/lt.h"
 
 #define FRONT 256 /* bytes in front of the data that travel too: tensor.c's guard; a multiple of any alignment */
 
@@ -24,7 +26,9 @@ typedef struct region {
 static region regions[CK_MAX_TENSORS + 1];
 static int n_regions;
 static void *weight; /* of the case */
-static int turn;     /* runs of a case: the first is launched, the second replayed from a graph, and so on */
+static dd_lt *lt;    /* of the case, with its memory */
+static void *lt_memory;
+static int turn; /* runs of a case: the first is launched, the second replayed from a graph, and so on */
 
 static void must(cudaError_t e)
 {
@@ -147,8 +151,33 @@ static void move_args(dd_op_id op, dd_op_args *a)
     }
 }
 
+typedef dd_status launcher(dd_op_id op, const dd_exec *e, const dd_op_args *a);
+
+static dd_status launch_own(dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    return ck_call(&dd_cuda_ops, op, e, a);
+}
+
+/* Slices of the library have their sizes from the host: they cannot be replayed at another step. */
+static bool sized_by_host(launcher *launch, dd_op_id op, const dd_op_args *a)
+{
+    return launch != launch_own && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
+}
+
+/* Such an op must be refused while it is recorded. */
+static dd_status refused_if_recorded(launcher *launch, dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    cudaGraph_t graph;
+    must(cudaStreamBeginCapture(e->stream, cudaStreamCaptureModeThreadLocal));
+    const dd_status st = launch(op, e, a);
+    must(cudaStreamEndCapture(e->stream, &graph));
+    must(cudaGraphDestroy(graph));
+    return st == DD_ERR_UNSUPPORTED ? launch(op, e, a) : DD_ERR_INTERNAL;
+}
+
 /* Records the op while the step is another one, then sets the step and replays what was recorded. */
-static dd_status replay(dd_op_id op, const dd_exec *e, const dd_op_args *a, int32_t *step, const int32_t *want)
+static dd_status replay(launcher *launch, dd_op_id op, const dd_exec *e, const dd_op_args *a, int32_t *step,
+                        const int32_t *want)
 {
     cudaStream_t stream = e->stream;
     cudaGraph_t graph;
@@ -156,7 +185,7 @@ static dd_status replay(dd_op_id op, const dd_exec *e, const dd_op_args *a, int3
     const int32_t other = 0;
     must(cudaMemcpy(step, &other, sizeof other, cudaMemcpyHostToDevice));
     must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    const dd_status st = ck_call(&dd_cuda_ops, op, e, a);
+    const dd_status st = launch(op, e, a);
     must(cudaStreamEndCapture(stream, &graph));
     must(cudaGraphInstantiate(&made, graph, 0));
     must(cudaMemcpy(step, want, sizeof *want, cudaMemcpyHostToDevice));
@@ -167,7 +196,7 @@ static dd_status replay(dd_op_id op, const dd_exec *e, const dd_op_args *a, int3
     return st;
 }
 
-static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+static dd_status run(launcher *launch, ck_case *c, const dd_exec *exec, const dd_op_args *args)
 {
     cudaStream_t stream;
     dd_op_args a = *args;
@@ -180,13 +209,57 @@ static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
     must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     e.step = step;
     e.stream = stream;
+    e.host_step = *exec->step;
+    if (c->op->id == DD_OP_gemm) {
+        a.gemm.host_n = a.gemm.n;
+        a.gemm.host_k = a.gemm.k;
+    }
     move_args(c->op->id, &a);
-    const dd_status st = turn++ % 2 ? replay(c->op->id, &e, &a, step, exec->step)
-                                    : ck_call(&dd_cuda_ops, c->op->id, &e, &a);
+    dd_status st;
+    if (turn++ % 2 == 0) st = launch(c->op->id, &e, &a);
+    else if (sized_by_host(launch, c->op->id, &a)) st = refused_if_recorded(launch, c->op->id, &e, &a);
+    else st = replay(launch, c->op->id, &e, &a, step, exec->step);
     regions_close(stream);
     must(cudaStreamDestroy(stream));
     must(cudaFree(step));
     return st;
+}
+
+static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    return run(launch_own, c, exec, args);
+}
+
+/* Little room, so that rows come in several parts. */
+#define LT_WORKSPACE ((size_t)1 << 20)
+#define LT_STAGING ((size_t)16 << 10)
+#define LT_PACKED ((size_t)4 << 20)
+
+static const dd_lt_api *lt_api;
+static char lt_version[16], lt_where[DD_ERR_TEXT];
+
+static dd_status launch_lt(dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    if (op != DD_OP_gemm) return DD_ERR_UNSUPPORTED;
+    const dd_status st = dd_cuda_lt_begin(lt, e->stream);
+    return st == DD_OK ? dd_cuda_lt_gemm(lt, e, &a->gemm) : st;
+}
+
+static dd_status call_lt(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    if (!lt) {
+        must(cudaMalloc(&lt_memory, LT_WORKSPACE + LT_STAGING + 2 * LT_PACKED));
+        char *const staging = (char *)lt_memory + LT_WORKSPACE, *const packed = staging + LT_STAGING;
+        const dd_lt_memory memory = {.workspace = lt_memory,
+                                     .staging = staging,
+                                     .packed = {packed, packed + LT_PACKED},
+                                     .workspace_bytes = LT_WORKSPACE,
+                                     .staging_bytes = LT_STAGING,
+                                     .packed_bytes = LT_PACKED};
+        const dd_status st = dd_cuda_lt_open(&lt, lt_api, &memory);
+        if (st != DD_OK) return st;
+    }
+    return run(launch_lt, c, exec, args);
 }
 
 static size_t packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
@@ -199,6 +272,10 @@ static void release(void)
 {
     must(cudaFree(weight));
     weight = NULL;
+    dd_cuda_lt_close(lt);
+    lt = NULL;
+    must(cudaFree(lt_memory));
+    lt_memory = NULL;
     turn = 0;
 }
 
@@ -261,4 +338,16 @@ ck_impl ck_device_impl(void)
                      .scratch_bytes = scratch_bytes,
                      .call = call,
                      .release = release};
+}
+
+ck_impl ck_device_lt_impl(void)
+{
+    ck_impl impl = ck_device_impl();
+    snprintf(impl.name, sizeof impl.name, CK_DEVICE "_lt");
+    lt_api = dd_cuda_lt_load(lt_version, sizeof lt_version, lt_where, sizeof lt_where);
+    if (!impl.missing && !lt_api) impl.missing = lt_where;
+    impl.call = call_lt;
+    impl.partial = true;
+    impl.order_by_shape = true;
+    return impl;
 }

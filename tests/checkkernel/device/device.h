@@ -6,5 +6,7 @@
 #include "tests/checkkernel/check.h"
 
 ck_impl ck_device_impl(void);
+/* The op gemm by cuBLASLt, or what stands in for it. */
+ck_impl ck_device_lt_impl(void);
 
 #endif
