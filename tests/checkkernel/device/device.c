@@ -242,6 +242,8 @@ ck_impl ck_device_impl(void)
                      .ops = &dd_cuda_ops,
                      .emulated = true,
                      .bf16 = DD_FMT_BF16,
+                     .f16 = true,
+                     .tf32 = true,
                      .isa = -1,
                      .packed_bytes = packed_bytes,
                      .pack = pack,
