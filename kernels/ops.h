@@ -218,6 +218,7 @@ typedef struct dd_route_args {
     uint8_t *mask;         /* [R*S] out: 1 kept, 0 not */
     int32_t *kept;         /* [steps] kept[*step] = *count, or NULL */
     int32_t *hits;         /* [R*S] += mask, or NULL */
+    int32_t split;         /* not 0: products may be sums of those of parts, to the bound of float32 */
     int32_t r, s, d, j;
 } dd_route_args;
 
