@@ -171,7 +171,10 @@ static void build(ck_case *c)
     float *x = ck_in_f32(c, "x", n * (size_t)p->d, p->how), *b1 = ck_in_f32(c, "b1", j, CK_NORMAL);
     float *w2 = ck_in_f32(c, "w2", j, p->from == EDGE ? CK_ZEROS : CK_NORMAL), *b2 = ck_in_f32(c, "b2", 1, CK_NORMAL);
     if (p->from == SHARP) sharpen(c, x, b1, w2, b2);
-    if (p->nan) x[p->d + 3] = dd_f32_from_bits(0x7fc00000);
+    if (p->nan) { /* the token is off, as it would not be without its hidden units */
+        x[p->d + 3] = dd_f32_from_bits(0x7fc00000);
+        b2[0] = fabsf(b2[0]);
+    }
     if (p->from == EDGE) b2[0] = dd_f32_from_bits(dd_f32_bits(DD_LOGIT_ON) + (uint32_t)p->detail);
     *g = (dd_route_args){
         .x = x, .b1 = b1, .w2 = w2, .b2 = b2, .split = p->split, .r = p->r, .s = p->s, .d = p->d, .j = p->j};
