@@ -6,6 +6,7 @@
 
 #include "host/api_internal.h"
 #include "host/exec/plugin.h"
+#include "host/exec/precision.h"
 #include "host/io/outfile.h"
 
 /* The public enum repeats the internal list; their values are pinned to each other here. */

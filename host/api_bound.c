@@ -5,6 +5,7 @@
 
 #include "host/api_internal.h"
 #include "host/exec/bound_report.h"
+#include "host/exec/precision.h"
 
 #define MAX_BATCH 4096
 #define MAX_LAUNCH_US 1e6
@@ -21,8 +22,7 @@ static dd_status resolve(const dydit_bound_options *o, dd_bound_terms *terms, dd
     const char *precision = o->precision ? o->precision : "auto";
     if (!o->device) return DD_FAIL(err, DD_ERR_ARG, "a bound needs the name of a device");
     DD_TRY(dd_sheet_find(&terms->sheet, o->device, err));
-    if (strcmp(precision, "fp32") != 0 && strcmp(precision, "bf16") != 0 && strcmp(precision, "auto") != 0)
-        return DD_FAIL(err, DD_ERR_ARG, "precision '%.40s' is not known: auto, fp32 or bf16", precision);
+    DD_TRY(dd_precision_parse(input, precision, err));
     if (o->batch_size < 1 || o->batch_size > MAX_BATCH)
         return DD_FAIL(err, DD_ERR_ARG, "batch size %d is out of range: 1 to %d", o->batch_size, MAX_BATCH);
     if (!(o->tokens > 0 && o->tokens <= 1))
@@ -30,7 +30,6 @@ static dd_status resolve(const dydit_bound_options *o, dd_bound_terms *terms, dd
     if (!(o->launch_us >= 0 && o->launch_us <= MAX_LAUNCH_US))
         return DD_FAIL(err, DD_ERR_ARG, "a launch of %g microseconds is out of range: 0 to %g", o->launch_us,
                        MAX_LAUNCH_US);
-    *input = strcmp(precision, "fp32") == 0 ? DD_FMT_F32 : DD_FMT_BF16;
     terms->launch_s = o->launch_us * 1e-6;
     terms->tokens = o->tokens;
     return DD_OK;

@@ -40,7 +40,7 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
         spec.want_hits = spec.want_x0 = 0;
         DD_TRY(add_session(e, &spec, be, err));
     }
-    e->weights_bytes = dd_weights_bytes(m, be, t->set->input == DD_FMT_F32 ? DD_F32 : DD_BF16);
+    e->weights_bytes = dd_weights_bytes(m, be, dd_format_dtype(t->set->input));
     const uint64_t on_backend = e->weights_bytes + e->activation_bytes + e->cond_bytes + e->table_bytes +
                                 e->latent_bytes + e->scratch_bytes + e->graph_bytes;
     if (be->memory_free) e->device_bytes = on_backend - (t->model->weights ? t->model->weights->bytes : 0);

@@ -9,6 +9,7 @@
 #include "host/base/pool.h"
 #include "host/base/str.h"
 #include "host/exec/plugin.h"
+#include "host/exec/precision.h"
 #include "host/io/json.h"
 
 #if defined(__clang__)
@@ -32,6 +33,10 @@ static const char *const names[] = {"cuda", "emu"};
 #define N_PLUGINS 2
 
 static const dd_engine *engine_of(const plugin *p) { return p->be ? p->be->engine : NULL; }
+
+/* Beside fp32, which every backend has. */
+static const dd_format lower_precisions[] = {DD_FMT_TF32, DD_FMT_BF16, DD_FMT_F16};
+#define N_LOWER 3
 
 static void look_at(plugin *p, const char *name, dd_backend *in_use)
 {
@@ -110,7 +115,11 @@ static json_t *plugin_doc(const plugin *p)
 static json_t *info_doc(const dydit_ctx *ctx, const plugin *plugins)
 {
     json_t *doc = json_object(), *backends = json_array(), *libs = json_object(), *devices = json_array(),
-           *found = json_object();
+           *found = json_object(), *precisions = json_array();
+    json_array_append_new(precisions, json_string(dd_precision_name(DD_FMT_F32)));
+    for (int i = 0; i < N_LOWER; i++)
+        if (dd_precision_on(ctx->be, lower_precisions[i]))
+            json_array_append_new(precisions, json_string(dd_precision_name(lower_precisions[i])));
     json_array_append_new(backends, json_string("cpu"));
     json_array_append_new(backends, json_string("ref"));
     for (const plugin *p = plugins; p < plugins + N_PLUGINS; p++) {
@@ -133,6 +142,7 @@ static json_t *info_doc(const dydit_ctx *ctx, const plugin *plugins)
     json_object_set_new(doc, "cpus", json_integer(dd_cpu_count()));
     json_object_set_new(doc, "graphs", json_boolean(ctx->be->record != NULL));
     json_object_set_new(doc, "precision", json_string(dd_precision_name(ctx->input)));
+    json_object_set_new(doc, "precisions", precisions);
     json_object_set_new(doc, "compiler", json_string(COMPILER));
     json_object_set_new(doc, "libraries", libs);
     return doc;
@@ -179,9 +189,11 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
     }
     if (be->choices) dd_str_addf(&s, "isas        %s\n", be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
-    dd_str_addf(&s, "precision   %s (auto: %s; bf16 %s)\n", dd_precision_name(ctx->input),
-                dd_precision_name(be->prefers_bf16 ? be->bf16_input : DD_FMT_F32),
-                be->bf16_input == DD_FMT_F32 ? "not available" : "available");
+    dd_str_addf(&s, "precision   %s (auto: %s; there are fp32", dd_precision_name(ctx->input),
+                dd_precision_name(be->prefers_bf16 ? be->bf16_input : DD_FMT_F32));
+    for (int i = 0; i < N_LOWER; i++)
+        if (dd_precision_on(be, lower_precisions[i])) dd_str_addf(&s, ", %s", dd_precision_name(lower_precisions[i]));
+    dd_str_addf(&s, ")\n");
     dd_str_addf(&s, "built with  %s, jansson %s, libpng %s\n", COMPILER, JANSSON_VERSION, PNG_LIBPNG_VER_STRING);
     return dd_str_take(&s, text, err);
 }

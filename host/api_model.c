@@ -123,6 +123,6 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err)
     if (ctx->why_unsaid) dd_log_write(&ctx->log, ctx->why_level, "%s", ctx->why);
     ctx->why_unsaid = false;
     if (model->weights) return DD_OK;
-    const dd_dtype operand = ctx->input == DD_FMT_F32 ? DD_F32 : DD_BF16;
+    const dd_dtype operand = dd_format_dtype(ctx->input);
     return dd_weights_load(&model->weights, model->m, ctx->be, operand, err);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/api_internal.h"
+#include "host/exec/precision.h"
 #include "host/plan/policy.h"
 #include "host/sample/schedule.h"
 #include "host/sample/solver.h"

@@ -78,7 +78,8 @@ typedef struct dydit_options {
     void (*log)(void *user, int level, const char *text); /* dydit_log_level; NULL (default): silent */
     void *log_user;
     const char *precision; /* "auto" (default): what is fastest here; "fp32"; "bf16": inputs of GEMMs and attention are
-                              bfloat16, sums, statistics, routers and the residual stream stay float32 */
+                              bfloat16, sums, statistics, routers and the residual stream stay float32; "fp16": the same
+                              with binary16; "tf32": inputs of GEMMs have 11 bits. Not every backend has all of them */
     int device;            /* of backends with several; 0 (default) */
     int no_graph;          /* launch every op by itself; 0 (default): a step is replayed as one CUDA graph. A backend
                               without graphs warns and goes on */
@@ -294,7 +295,7 @@ DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format fo
 typedef struct dydit_bound_options {
     size_t size;
     const char *device;    /* "H100", "H200", "A100", "RTX4090", "L4"; required. It needs not be there */
-    const char *precision; /* "auto" (default): bf16; "fp32", without tensor cores */
+    const char *precision; /* "auto" (default): bf16; "fp16", "tf32"; "fp32", without tensor cores */
     int batch_size;        /* images at a time; 1 (default) */
     double tokens;         /* share that token routers are assumed to keep, above 0; 1 (default): all */
     double launch_us;      /* assumed microseconds from the start of one kernel to the next; 2 (default), 0: none */

@@ -18,7 +18,8 @@
 #define DD_HD_INLINE static inline
 #endif
 
-typedef enum dd_dtype { DD_F32 = 0, DD_F16, DD_BF16, DD_F64, DD_I64, DD_I32, DD_U8 } dd_dtype;
+/* DD_TF32 is float32 whose values have 11 bits, what tensor cores multiply: of packed weights, never of a file. */
+typedef enum dd_dtype { DD_F32 = 0, DD_F16, DD_BF16, DD_F64, DD_I64, DD_I32, DD_U8, DD_TF32 } dd_dtype;
 
 /* Bytes of one element. */
 static inline size_t dd_dtype_bytes(dd_dtype t)
@@ -27,6 +28,7 @@ static inline size_t dd_dtype_bytes(dd_dtype t)
     case DD_F64:
     case DD_I64: return 8;
     case DD_F32:
+    case DD_TF32:
     case DD_I32: return 4;
     case DD_F16:
     case DD_BF16: return 2;
@@ -66,6 +68,36 @@ DD_HD_INLINE float dd_f16_to_f32(uint16_t h)
     if (exp != 0) return dd_f32_from_bits(sign | ((exp + 112u) << 23) | (man << 13));
     float f = (float)man * 0x1p-24f; /* subnormal: exact */
     return sign ? -f : f;
+}
+
+/* Round to nearest, ties to even; 65520 and above becomes infinity, NaN stays NaN. */
+DD_HD_INLINE uint16_t dd_f32_to_f16(float f)
+{
+    const uint32_t u = dd_f32_bits(f), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
+    if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);
+    if (a >= 0x38800000u) return (uint16_t)(sign | ((a - 0x38000000u + 0xfffu + (a >> 13 & 1u)) >> 13));
+    /* Subnormal: 0.5 has the unit 2^-24 for its last bit, so that the sum rounds as wanted. */
+    return (uint16_t)(sign | (dd_f32_bits(dd_f32_from_bits(a) + 0.5f) - 0x3f000000u));
+}
+
+/* The nearest value of TF32, ties to even: 11 bits, the exponents of float32. NaN stays NaN. */
+DD_HD_INLINE float dd_f32_to_tf32(float f)
+{
+    const uint32_t u = dd_f32_bits(f);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return dd_f32_from_bits(u | 0x00400000u);
+    return dd_f32_from_bits((u + 0xfffu + (u >> 13 & 1u)) & ~0x1fffu);
+}
+
+/* What becomes of a value in F32, F16, BF16 or TF32. */
+DD_HD_INLINE float dd_rounded(float f, dd_dtype t)
+{
+    switch (t) {
+    case DD_F16: return dd_f16_to_f32(dd_f32_to_f16(f));
+    case DD_BF16: return dd_bf16_to_f32(dd_f32_to_bf16(f));
+    case DD_TF32: return dd_f32_to_tf32(f);
+    default: return f;
+    }
 }
 
 /* A value of F32, F16 or BF16 at any address. */

@@ -3,7 +3,8 @@
  *
  * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
  * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
- * Inputs of GEMMs and attention may be bfloat16 (dd_format); sums, statistics, gates and the residual stream x never are.
+ * Inputs of GEMMs and attention may be of fewer bits (dd_format); sums, statistics, gates and the residual stream x never
+ * are.
  *
  * Arguments stay the same for every step of a program: whatever changes from step to step lies in tables that the op
  * indexes by the step counter `*exec->step`, so that a backend may record a program once and replay it. Pointers are
@@ -71,10 +72,27 @@ typedef struct dd_row_list {
  * up to DD_BLOCK. Whoever writes such a matrix zeroes the columns from its (active) width up to a multiple of DD_BLOCK;
  * the rows that only round up the count hold anything. */
 typedef enum dd_format {
-    DD_FMT_F32,        /* row-major float32 */
-    DD_FMT_BF16,       /* row-major bfloat16 */
-    DD_FMT_BF16_BLOCKS /* [rows/32][ld/32][32][32] bfloat16: a block is two operand tiles of AMX */
+    DD_FMT_F32,         /* row-major float32 */
+    DD_FMT_BF16,        /* row-major bfloat16 */
+    DD_FMT_BF16_BLOCKS, /* [rows/32][ld/32][32][32] bfloat16: a block is two operand tiles of AMX */
+    DD_FMT_F16,         /* row-major binary16; what exceeds it becomes infinite */
+    DD_FMT_TF32,        /* row-major float32 that holds values of TF32: whoever writes it rounds to 11 bits */
+    DD_FMT_COUNT
 } dd_format;
+
+/* What a weight is stored as for inputs of this format; its size is that of an element, too. */
+static inline dd_dtype dd_format_dtype(dd_format f)
+{
+    switch (f) {
+    case DD_FMT_BF16:
+    case DD_FMT_BF16_BLOCKS: return DD_BF16;
+    case DD_FMT_F16: return DD_F16;
+    case DD_FMT_TF32: return DD_TF32;
+    case DD_FMT_F32:
+    case DD_FMT_COUNT: break;
+    }
+    return DD_F32;
+}
 
 static inline int64_t dd_block_at(int64_t ld, int64_t row, int64_t col)
 {
@@ -96,7 +114,7 @@ typedef struct dd_weight_desc {
     int64_t n, k;
     int64_t n_unit; /* slices along N never cut a run of n_unit rows. n: never sliced; else a multiple of DD_CHUNK */
     int64_t parts;  /* 0 or 1: one */
-    dd_dtype as;    /* what to store: DD_F32, or DD_BF16 rounded to nearest even, for inputs in a bf16 format */
+    dd_dtype as;    /* what to store: dd_format_dtype of the inputs; other than DD_F32 rounded to nearest even */
 } dd_weight_desc;
 
 static inline int64_t dd_weight_row(const dd_weight_desc *d, int64_t i)
@@ -159,7 +177,7 @@ typedef enum dd_epilogue {
  * bias and gate are indexed by the column of W. The order of summation along K does not depend on m, on the rows, on
  * the slices of N or on the number of threads. */
 typedef struct dd_gemm_args {
-    const void *a; /* [m, lda], the first (active) K columns; bf16 exactly if w is packed as bf16 */
+    const void *a; /* [m, lda], the first (active) K columns; of a format that w is packed for */
     const dd_packed *w;
     const float *bias; /* [N], or NULL: 0 */
     void *c;           /* [m, ldc]; DD_EPI_RESIDUAL: float32 */
@@ -180,7 +198,7 @@ typedef struct dd_gemm_args {
  * With a active heads, a row of qkv holds q, k and v of the first, then of the second: [a, 3, E], ld_head elements from
  * one head to the next. */
 typedef struct dd_attention_args {
-    const void *qkv; /* [R*S, ldq] float32 or row-major bf16 */
+    const void *qkv; /* [R*S, ldq] float32, or row-major bf16 or f16 */
     void *out;       /* [R*S, ldo]: [a, E], compact */
     dd_format qkv_format, out_format;
     int64_t ldq, ldo;
@@ -203,6 +221,7 @@ typedef struct dd_route_args {
     uint8_t *mask;         /* [R*S] out: 1 kept, 0 not */
     int32_t *kept;         /* [steps] kept[*step] = *count, or NULL */
     int32_t *hits;         /* [R*S] += mask, or NULL */
+    int32_t split;         /* not 0: products may be sums of those of parts, to the bound of float32 */
     int32_t r, s, d, j;
 } dd_route_args;
 

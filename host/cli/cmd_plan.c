@@ -32,7 +32,7 @@ static const cli_option options[] = {
     CLI_HEADING("bound by data sheet"),
     ROW(TEXT, "device", 0, device, "NAME", 0, 0, 0,
         "print what a batch costs there at least, no measurement:\nH100, H200, A100, RTX4090 or L4"),
-    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "bf16 (auto) or fp32, without tensor cores"),
+    ROW(TEXT, "precision", 0, precision, "NAME", "auto", 0, 0, "bf16 (auto), fp16, tf32; fp32, without tensor cores"),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", "1", 1, 4096, "pictures at a time"),
     ROW(REAL, "tokens", 0, tokens, "X", "1", 0.01, 1, "share that token routers are assumed to keep"),
     ROW(REAL, "launch-us", 0, launch_us, "X", "2", 0, 1000, "microseconds assumed per kernel; 1 in a graph, 0: none"),

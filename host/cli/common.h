@@ -18,20 +18,20 @@ typedef struct cli_common {
     CLI_HEADING("model"),                                                                                         \
         CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0, "safetensors checkpoint of a DiT or DyDiT"), \
         CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0, "geometry, e.g. DyDiT-XL/2; else from the file")
-#define CLI_MACHINE_ROWS(s_)                                                                              \
-    CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cuda, cpu, ref or emu"), \
-        CLI_ROW(s_, INT, "device", 0, common.device, "N", "0", 0, 1023,                                   \
-                "of a backend with several; dydit info lists them"),                                      \
-        CLI_ROW(s_, FLAG, "no-graph", 0, common.no_graph, 0, 0, 0, 0,                                     \
-                "launch every op by itself instead of replaying steps as CUDA graphs"),                   \
-        CLI_ROW(s_, TEXT, "precision", 0, common.precision, "NAME", "auto", 0, 0, "auto, fp32 or bf16"),  \
-        CLI_ROW(s_, CHOICE, "engine", 0, common.engine, "auto|own|lt", "auto", 0, 0,                      \
-                "of dense GEMMs on cuda: own kernels, or cuBLASLt (lt); auto:\n"                          \
-                "what dydit tune has measured faster, else own"),                                         \
-        CLI_ROW(s_, FLAG, "reproducible", 0, common.reproducible, 0, 0, 0, 0,                             \
-                "own kernels alone: equal bits in any batch"),                                            \
-        CLI_ROW(s_, TEXT, "tune-cache", 0, common.tune_cache, "FILE", 0, 0, 0,                            \
-                "of dydit tune (default ~/.cache/dydit/tune.json)"),                                      \
+#define CLI_MACHINE_ROWS(s_)                                                                                         \
+    CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cuda, cpu, ref or emu"),            \
+        CLI_ROW(s_, INT, "device", 0, common.device, "N", "0", 0, 1023,                                              \
+                "of a backend with several; dydit info lists them"),                                                 \
+        CLI_ROW(s_, FLAG, "no-graph", 0, common.no_graph, 0, 0, 0, 0,                                                \
+                "launch every op by itself instead of replaying steps as CUDA graphs"),                              \
+        CLI_ROW(s_, TEXT, "precision", 0, common.precision, "NAME", "auto", 0, 0, "auto, fp32, tf32, bf16 or fp16"), \
+        CLI_ROW(s_, CHOICE, "engine", 0, common.engine, "auto|own|lt", "auto", 0, 0,                                 \
+                "of dense GEMMs on cuda: own kernels, or cuBLASLt (lt); auto:\n"                                     \
+                "what dydit tune has measured faster, else own"),                                                    \
+        CLI_ROW(s_, FLAG, "reproducible", 0, common.reproducible, 0, 0, 0, 0,                                        \
+                "own kernels alone: equal bits in any batch"),                                                       \
+        CLI_ROW(s_, TEXT, "tune-cache", 0, common.tune_cache, "FILE", 0, 0, 0,                                       \
+                "of dydit tune (default ~/.cache/dydit/tune.json)"),                                                 \
         CLI_ROW(s_, INT, "threads", "t", common.threads, "N", "0", 0, 4096, "0: the CPUs this process may use")
 #define CLI_TALK_ROWS(s_)                                                           \
     CLI_ROW(s_, FLAG, "quiet", "q", common.quiet, 0, 0, 0, 0, "print errors only"), \

@@ -67,7 +67,7 @@ static const cli_option options[] = {
     ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
     CLI_TALK_ROWS(sample_args),
     CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
-    CLI_NOT_HERE("tf32", "no-tf32", "give --precision fp32 or bf16"),
+    CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
     CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
     CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),

@@ -53,34 +53,6 @@ dd_status dd_backend_open(dd_backend **out, const dd_backend_choice *choice, cha
     return DD_OK;
 }
 
-dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *name, dd_err *err)
-{
-    static const char *const later[] = {"fp16", "tf32", "fp8"};
-    if (strcmp(name, "fp32") == 0) {
-        *input = DD_FMT_F32;
-        return DD_OK;
-    }
-    if (strcmp(name, "auto") == 0) {
-        *input = be->prefers_bf16 ? be->bf16_input : DD_FMT_F32;
-        return DD_OK;
-    }
-    if (strcmp(name, "bf16") == 0) {
-        if (be->bf16_input == DD_FMT_F32)
-            return DD_FAIL(err, DD_ERR_UNSUPPORTED,
-                           "precision bf16: backend %s (%s) has no bf16 instructions here; use fp32", be->name,
-                           be->detail);
-        *input = be->bf16_input;
-        return DD_OK;
-    }
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
-        if (strcmp(name, later[i]) == 0)
-            return DD_FAIL(err, DD_ERR_UNSUPPORTED, "precision %s: backend %s computes in fp32 or bf16", name,
-                           be->name);
-    return DD_FAIL(err, DD_ERR_ARG, "precision '%s' is not known: auto, fp32 or bf16", name);
-}
-
-const char *dd_precision_name(dd_format input) { return input == DD_FMT_F32 ? "fp32" : "bf16"; }
-
 void dd_backend_close(dd_backend **be)
 {
     if (*be) (*be)->close(*be);

@@ -55,6 +55,7 @@ struct dd_backend {
     const char *choices; /* and what there was to choose from, e.g. "portable, avx2, avx512"; NULL: nothing */
     int threads;
     dd_format bf16_input;          /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
+    bool fp16, tf32;               /* takes GEMM inputs in DD_FMT_F16, in DD_FMT_TF32 */
     bool prefers_bf16;             /* faster than float32 here: what --precision auto takes */
     const dd_ops *ops;             /* NULL entries: op not available, an error at lowering time */
     const dd_device_list *devices; /* NULL: works in host memory */
@@ -114,11 +115,6 @@ static inline void dd_range_end(dd_backend *be, dd_range range)
 {
     if (be->range_end) be->range_end(be, range);
 }
-
-/* What a precision means on a backend. name: "auto", "fp32", "bf16", or a name that this backend lacks: ERR_UNSUPPORTED.
- * dd_precision_name is the name of what was found. */
-dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *name, dd_err *err);
-const char *dd_precision_name(dd_format input);
 
 typedef struct dd_backend_choice {
     const char *name; /* "auto", "cuda", "cpu", "ref", "emu" */

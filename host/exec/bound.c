@@ -24,9 +24,21 @@ dd_binder dd_bound_binder(const dd_bound_sum *s)
     return (dd_binder)best;
 }
 
+/* Tensor cores of all architectures since sm_80 multiply TF32 at half the rate of 16 bits. */
+static double flops_of(dd_unit unit, const dd_sheet *sheet)
+{
+    switch (unit) {
+    case DD_UNIT_FP32: break;
+    case DD_UNIT_TENSOR: return sheet->tensor_flops;
+    case DD_UNIT_TF32: return sheet->tensor_flops / 2;
+    case DD_UNIT_TF32_X3: return sheet->tensor_flops / 6;
+    }
+    return sheet->fp32_flops;
+}
+
 dd_bound_sum dd_bound_op(const dd_work *w, const dd_bound_terms *t)
 {
-    const double flops = w->tensor ? t->sheet->tensor_flops : t->sheet->fp32_flops;
+    const double flops = flops_of(w->unit, t->sheet);
     const double s[DD_BINDER_COUNT] = {[DD_BY_MEMORY] = (double)(w->weights + w->read + w->written) /
                                                         t->sheet->bytes_per_s,
                                        [DD_BY_MACS] = 2 * (double)w->macs / flops,

@@ -3,7 +3,7 @@
 #include "host/exec/bound_report.h"
 
 #include "host/base/str.h"
-#include "host/exec/backend.h"
+#include "host/exec/precision.h"
 #include "host/io/json.h"
 #include "host/plan/report.h"
 

@@ -141,6 +141,7 @@ static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
                          .mask = b->mask ? b->mask + router * tokens : NULL,
                          .kept = b->kept ? b->kept + router * b->spec->plan->n_steps : NULL,
                          .hits = b->hits,
+                         .split = b->spec->input != DD_FMT_F32,
                          .r = l->rows,
                          .s = c->tokens,
                          .d = c->hidden_size,

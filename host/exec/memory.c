@@ -35,7 +35,7 @@ dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err 
 {
     const dd_buffer *buf = &spec->model->buffers[b];
     const dd_format format = dd_spec_format(spec, b);
-    const dd_dtype dtype = format == DD_FMT_F32 ? buf->dtype : DD_BF16;
+    const dd_dtype dtype = format == DD_FMT_F32 ? buf->dtype : dd_format_dtype(format);
     size_t n, rows = extent(spec, buf->extent);
     if ((format == DD_FMT_BF16_BLOCKS && !dd_align_size(rows, DD_BLOCK, &rows)) ||
         !dd_mul_size(rows, (size_t)dd_spec_ld(spec, b), &n) || !dd_mul_size(n, dd_dtype_bytes(dtype), &n) ||

@@ -57,6 +57,7 @@ static void fill(dd_cuda *c)
     c->base.detail = c->detail;
     c->base.threads = 1;
     c->base.bf16_input = DD_FMT_BF16;
+    c->base.fp16 = c->base.tf32 = true;
     c->base.ops = &c->engine.ops;
     c->base.alloc = dd_cuda_alloc;
     c->base.release = dd_cuda_release;

@@ -12,7 +12,7 @@
 
 typedef struct dd_run_spec {
     const dd_model *model; /* borrowed */
-    dd_format input;       /* format of GEMM inputs: DD_FMT_F32, or the backend's format of bf16 */
+    dd_format input;       /* format of GEMM inputs, which is the precision of the run */
     const dd_plan *plan;   /* borrowed */
     int max_images;        /* largest batch */
     float cfg_scale;       /* at guided rows of the plan */
@@ -31,23 +31,33 @@ typedef struct dd_run_spec {
 /* The random stream is the backend's, not the host's. */
 static inline bool dd_spec_draws(const dd_run_spec *s) { return s->draw_latents || s->draw_noise; }
 
+/* Attention reads rows, and of TF32 it knows nothing: there it computes in float32. */
+static inline dd_format dd_spec_rows(const dd_run_spec *s)
+{
+    switch (s->input) {
+    case DD_FMT_BF16:
+    case DD_FMT_BF16_BLOCKS: return DD_FMT_BF16;
+    case DD_FMT_F16: return DD_FMT_F16;
+    default: return DD_FMT_F32;
+    }
+}
+
 /* Format of a buffer, and the elements from one row to the next. */
 static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)
 {
-    if (s->input == DD_FMT_F32) return DD_FMT_F32;
     switch (s->model->buffers[buffer].role) {
     case DD_ROLE_PLAIN: return DD_FMT_F32;
     case DD_ROLE_INPUT: return s->input;
-    case DD_ROLE_ROWS: return DD_FMT_BF16;
+    case DD_ROLE_ROWS: return dd_spec_rows(s);
     }
     return DD_FMT_F32;
 }
 
-/* Elements from one unit of a ROWS buffer to the next: in bf16 each begins a block of columns. */
+/* Elements from one unit of a ROWS buffer to the next: of 16 bits, each begins a block of columns. */
 static inline int64_t dd_spec_unit(const dd_run_spec *s, int buffer)
 {
     const int64_t unit = s->model->buffers[buffer].unit;
-    return s->input == DD_FMT_F32 ? unit : (unit + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
+    return dd_spec_rows(s) == DD_FMT_F32 ? unit : (unit + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
 }
 
 static inline int64_t dd_spec_ld(const dd_run_spec *s, int buffer)

@@ -277,8 +277,9 @@ static dd_status finish_batch(sampler *s)
         if (!dd_f32_finite(x[i]))
             return DD_FAIL(
                 s->err, DD_ERR_FORMAT,
-                "image %zu (label %d) has values that are not finite: check the weights and the guidance scale",
-                first + i / latents, j->labels[first + i / latents]);
+                "image %zu (label %d) has values that are not finite: check the weights and the guidance scale%s",
+                first + i / latents, j->labels[first + i / latents],
+                j->spec.input == DD_FMT_F16 ? "; fp16 ends at 65504, bf16 does not" : "");
     if (m->n_routers == 0) return DD_OK;
     DD_TRY(dd_session_get(s->main, DD_IO_HITS, s->images, s->hits, s->err)); /* conditional rows come first */
     memcpy(s->out->hits + first * tokens, s->hits, (size_t)s->images * tokens * sizeof *s->hits);

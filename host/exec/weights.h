@@ -16,7 +16,7 @@ typedef struct dd_weight_store {
     dd_dtype operand;
 } dd_weight_store;
 
-/* operand: storage of the weights that take part in the run's precision, DD_F32 or DD_BF16. */
+/* operand: storage of the weights that take part in the run's precision, dd_format_dtype of its GEMM inputs. */
 dd_status dd_weights_load(dd_weight_store **out, const dd_model *model, dd_backend *be, dd_dtype operand, dd_err *err);
 void dd_weights_free(dd_weight_store **ws);
 

@@ -10,7 +10,12 @@
 
 static uint64_t u(int64_t n) { return (uint64_t)n; }
 
-static uint64_t bytes_of(dd_format f) { return f == DD_FMT_F32 ? F32 : 2; }
+static uint64_t bytes_of(dd_format f) { return dd_dtype_bytes(dd_format_dtype(f)); }
+
+static dd_unit unit_of(dd_format f)
+{
+    return f == DD_FMT_F32 ? DD_UNIT_FP32 : f == DD_FMT_TF32 ? DD_UNIT_TF32 : DD_UNIT_TENSOR;
+}
 
 /* Elements of an axis that are in force. */
 static uint64_t width(dd_slices s, const dd_work_at *at, int64_t whole)
@@ -71,7 +76,7 @@ static dd_work gemm(const dd_op *op, const dd_work_at *at)
                    .read = m * k * bytes_of(a->a_format),
                    .written = m * n * bytes_of(a->c_format),
                    .launches = 1,
-                   .tensor = a->a_format != DD_FMT_F32};
+                   .unit = unit_of(a->a_format)};
     if (a->epilogue == DD_EPI_RESIDUAL)
         out.read += (m * n + vectors(at, a->m / a->s) * n) * F32 + (a->rows.idx ? m * I32 : 0);
     return out;
@@ -85,7 +90,7 @@ static dd_work attention(const dd_attention_args *a, const dd_work_at *at)
                      .read = rows * heads * 3 * e * bytes_of(a->qkv_format),
                      .written = rows * heads * e * bytes_of(a->out_format),
                      .launches = 1,
-                     .tensor = a->qkv_format != DD_FMT_F32};
+                     .unit = unit_of(a->qkv_format)};
 }
 
 static dd_work route(const dd_route_args *a, const dd_work_at *at)
@@ -96,7 +101,8 @@ static dd_work route(const dd_route_args *a, const dd_work_at *at)
                    .weights = (j * d + 2 * j + 1) * F32,
                    .read = tokens * d * F32,
                    .written = tokens + kept * I32, /* mask, list */
-                   .launches = 2};                 /* decide, then list in order */
+                   .launches = 2,                  /* decide, then list in order */
+                   .unit = a->split ? DD_UNIT_TF32_X3 : DD_UNIT_FP32};
     if (a->forced) out.macs = out.weights = 0, out.read = tokens, out.launches = 1;
     if (a->hits) out.read += tokens * I32, out.written += tokens * I32;
     return out;

@@ -7,17 +7,23 @@
 #ifndef DD_HOST_EXEC_WORK_H
 #define DD_HOST_EXEC_WORK_H
 
-#include <stdbool.h>
-
 #include "host/exec/program.h"
 #include "host/model/model.h"
+
+/* What multiplies on a device. */
+typedef enum dd_unit {
+    DD_UNIT_FP32,    /* without tensor cores */
+    DD_UNIT_TENSOR,  /* bf16 or fp16 operands */
+    DD_UNIT_TF32,    /* half of that rate */
+    DD_UNIT_TF32_X3, /* three products of TF32 for each: float32 on tensor cores */
+} dd_unit;
 
 typedef struct dd_work {
     uint64_t macs;
     uint64_t weights;       /* bytes read of weights, biases and constant tables */
     uint64_t read, written; /* bytes of activations and what else changes from step to step */
     uint64_t launches;      /* kernels of kernels/cuda */
-    bool tensor;            /* the MACs have bf16 operands; else float32 */
+    dd_unit unit;           /* of the MACs */
 } dd_work;
 
 typedef struct dd_work_at {

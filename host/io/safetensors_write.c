@@ -24,6 +24,7 @@ const char *dd_st_dtype_name(dd_dtype t)
     case DD_I64: return "I64";
     case DD_I32: return "I32";
     case DD_U8: return "U8";
+    case DD_TF32: break;
     }
     return NULL;
 }

@@ -124,6 +124,7 @@ static gemm_pending gemm_pending_at(const dd_gemm_job *j, const dd_panel_bf16 *p
         if (col % DD_BLOCK) e.behind = e.valid & (UINT32_MAX << (DD_BLOCK - col % DD_BLOCK));
         e.skip = DD_BLOCK * DD_BLOCK - DD_BLOCK;
         break;
+    default: break; /* refused */
     }
     return e;
 }

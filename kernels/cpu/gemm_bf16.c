@@ -17,8 +17,8 @@ dd_status dd_cpu_gemm_bf16_open(const dd_exec *exec, const dd_gemm_args *args, d
     const int64_t k = dd_slices_width(j->k_list, w->k);
     j->c_unit = args->c_unit ? args->c_unit : w->unit;
     j->width = dd_result_width(dd_slices_width(j->n_list, w->n), w->unit, j->c_unit);
-    if (j->width < 0 || !dd_format_ok(args->a_format, args->lda, k)) return DD_ERR_ARG;
-    if (!dd_format_ok(args->c_format, args->ldc, j->width)) return DD_ERR_ARG;
+    if (j->width < 0 || !dd_cpu_format_ok(args->a_format, args->lda, k)) return DD_ERR_ARG;
+    if (!dd_cpu_format_ok(args->c_format, args->ldc, j->width)) return DD_ERR_ARG;
     j->k_chunks = (int)((k + DD_CHUNK - 1) / DD_CHUNK); /* behind k both a and w are zero */
     j->m = dd_row_count(&args->rows, args->m);
     if (j->m < 0) return DD_ERR_ARG;

@@ -43,6 +43,8 @@ DD_INLINE void gemm_bf16_store_row(const gemm_bf16_store *s, int64_t row, const 
     case DD_FMT_BF16_BLOCKS:
         bf16_blocks_store(g->c, g->ldc, row, s->col, s->live, vnarrow2(x[0], x[1]));
         if (s->last) bf16_blocks_finish(g->c, g->ldc, row, s->j->width);
+        return;
+    default: return; /* refused */
     }
 }
 

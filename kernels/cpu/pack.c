@@ -13,7 +13,8 @@ static int64_t pad(int64_t n) { return (n + DD_CHUNK - 1) / DD_CHUNK * DD_CHUNK;
 
 static bool desc_ok(const dd_weight_desc *d)
 {
-    if (!dd_weight_desc_ok(d) || d->n > INT32_MAX - DD_BLOCK || d->k > INT32_MAX - DD_BLOCK) return false;
+    if (!dd_weight_desc_ok(d) || (d->as != DD_F32 && d->as != DD_BF16)) return false;
+    if (d->n > INT32_MAX - DD_BLOCK || d->k > INT32_MAX - DD_BLOCK) return false;
     /* With all padding bf16 may take 4 times n, and 32 for k. */
     return (uint64_t)d->n + DD_BLOCK <= (SIZE_MAX / 64 - DD_PACK_HEADER) / ((uint64_t)d->k + DD_BLOCK);
 }

@@ -17,6 +17,12 @@ static inline int64_t dd_round_up(int64_t x, int64_t to) { return (x + to - 1) /
 
 static inline int dd_cpu_threads(const dd_exec *e) { return e->parallel_for && e->n_threads > 0 ? e->n_threads : 1; }
 
+/* Of the formats with fewer bits this backend has bf16. */
+static inline bool dd_cpu_format_ok(dd_format format, int64_t ld, int64_t width)
+{
+    return format <= DD_FMT_BF16_BLOCKS && dd_format_ok(format, ld, width);
+}
+
 static inline bool dd_cpu_exec_ok(const dd_exec *e, size_t scratch)
 {
     return dd_exec_ok(e) && (scratch == 0 || (e->scratch != NULL && e->scratch_bytes >= scratch));

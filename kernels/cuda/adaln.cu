@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Formula: y = (x - mean) / sqrt(var + eps) * (1 + scale) + shift, mean and var over the row, var biased.
-// Layout: x rows of D floats, y float32 or bf16; with a list x is gathered and y compact.
+// Layout: x rows of D floats, y in any format of rows; with a list x is gathered and y compact.
 // Thread mapping: a warp per row, lanes along it; warps past the count of rows leave.
 // Budget: at most 40 registers, no shared memory, at least 12 blocks. The row is read three times, from the L1 cache after the
 // first.
@@ -48,7 +48,9 @@ dd_status dd_cuda_adaln(const dd_exec *exec, const dd_adaln_args *args)
     const unsigned x = (unsigned)blocks, threads = WARPS * DD_WARP;
     switch (args->y_format) {
     case DD_FMT_F32: adaln_kernel<float><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
+    case DD_FMT_TF32: adaln_kernel<tf32><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
     case DD_FMT_BF16: adaln_kernel<bf16><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
+    case DD_FMT_F16: adaln_kernel<f16><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;
     default: return DD_ERR_UNSUPPORTED;
     }
     return launched();

@@ -105,7 +105,7 @@ static __device__ __forceinline__ void load_keys(float *keys, float *values, con
 }
 
 // N: elements of a lane at most, pitch <= PARTS N.
-template <class T, int N>
+template <class T, class O, int N>
 static __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_kernel(dd_attention_args a, int tiles, int pitch, bool vector, const int32_t *step)
 {
@@ -134,15 +134,15 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS)
         __syncthreads(); // the tile is written again
     }
     if (query >= a.s) return;
-    T *out = (T *)a.out + (row + query) * a.ldo + head * e;
+    O *out = (O *)a.out + (row + query) * a.ldo + head * e;
 #pragma unroll
     for (int i = 0; i < N; i++) {
         const int at = i / RUN * WIDE + own + i % RUN;
-        if (at < e) out[at] = rounded<T>(acc[i] / s.sum);
+        if (at < e) out[at] = rounded<O>(acc[i] / s.sum);
     }
 }
 
-template <class T> static dd_status launch(const dd_exec *exec, const dd_attention_args *args)
+template <class T, class O> static dd_status launch(const dd_exec *exec, const dd_attention_args *args)
 {
     const int tiles = (int)ceil_div(args->s, QUERIES), pitch = (int)ceil_div(args->e, WIDE) * WIDE;
     if (!grid_ok((int64_t)args->r * tiles, args->h)) return DD_ERR_ARG;
@@ -150,8 +150,9 @@ template <class T> static dd_status launch(const dd_exec *exec, const dd_attenti
     const size_t bytes = 2 * (size_t)(KEYS * pitch) * sizeof(float);
     const bool vector = vector_ok<T>(args->qkv, args->ldq) && vector_ok<T>(NULL, args->ld_head);
     const cudaStream_t stream = stream_of(exec);
-    if (pitch <= 80) attention_kernel<T, 20><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
-    else attention_kernel<T, 32><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
+    if (pitch <= 80)
+        attention_kernel<T, O, 20><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
+    else attention_kernel<T, O, 32><<<grid, THREADS, bytes, stream>>>(*args, tiles, pitch, vector, exec->step);
     return launched();
 }
 
@@ -164,11 +165,14 @@ dd_status dd_cuda_attention(const dd_exec *exec, const dd_attention_args *args)
     if (!slices_ok(args->heads, 3 * (int64_t)args->h * e, 3 * e)) return DD_ERR_ARG;
     if (args->heads.pool == NULL && (args->ldq < args->h * args->ld_head || args->ldo < (int64_t)args->h * e))
         return DD_ERR_ARG;
-    if (args->qkv_format != args->out_format) return DD_ERR_UNSUPPORTED;
+    const bool same = args->qkv_format == args->out_format;
+    if (dd_cuda_attention_mma_takes(args)) return dd_cuda_attention_mma(exec, args);
     switch (args->qkv_format) {
-    case DD_FMT_F32: return launch<float>(exec, args);
-    case DD_FMT_BF16:
-        return dd_cuda_attention_mma_takes(args) ? dd_cuda_attention_mma(exec, args) : launch<bf16>(exec, args);
+    case DD_FMT_F32:
+        if (args->out_format == DD_FMT_TF32) return launch<float, tf32>(exec, args);
+        return same ? launch<float, float>(exec, args) : DD_ERR_UNSUPPORTED;
+    case DD_FMT_BF16: return same ? launch<bf16, bf16>(exec, args) : DD_ERR_UNSUPPORTED;
+    case DD_FMT_F16: return same ? launch<f16, f16>(exec, args) : DD_ERR_UNSUPPORTED;
     default: return DD_ERR_UNSUPPORTED;
     }
 }

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* Does it take these arguments, which dd_cuda_attention has accepted? bf16, q, k and v at multiples of 16 bytes, pairs of
+/* Does it take these arguments, which dd_cuda_attention has accepted? bf16 or f16, q, k and v at multiples of 16 bytes, pairs of
  * results at multiples of 4. */
 bool dd_cuda_attention_mma_takes(const dd_attention_args *args);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Formula: c[s,l,:] = SiLU(temb[step + s,:] + emb[labels[l],:]), SiLU(z) = z / (1 + exp(-z)).
-// Layout: [slots, n_cond, D], row-major with ldc, float32 or bf16; slots past the last step are not written.
+// Layout: [slots, n_cond, D], row-major with ldc, in any format of rows; slots past the last step are not written.
 // Thread mapping: a thread per element of D, grid y strides the (step, label) pairs; the step is read here.
 // Budget: at most 32 registers, no shared memory, at least 12 blocks.
 // Preconditions: labels index emb (on the device: trusted).
@@ -28,11 +28,15 @@ dd_status dd_cuda_cond(const dd_exec *exec, const dd_cond_args *args)
     if (args->labels == NULL || args->c == NULL || args->slots < 0 || args->n_cond < 0 || args->d <= 0)
         return DD_ERR_ARG;
     if (args->ldc < args->d) return DD_ERR_ARG;
-    if (args->c_format != DD_FMT_F32 && args->c_format != DD_FMT_BF16) return DD_ERR_UNSUPPORTED;
     const int64_t rows = (int64_t)args->slots * args->n_cond, x = ceil_div(args->d, THREADS);
     if (rows == 0) return DD_OK;
     const dim3 grid((unsigned)x, (unsigned)(rows < 65535 ? rows : 65535));
-    if (args->c_format == DD_FMT_F32) cond_kernel<float><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step);
-    else cond_kernel<bf16><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step);
+    switch (args->c_format) {
+    case DD_FMT_F32: cond_kernel<float><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step); break;
+    case DD_FMT_TF32: cond_kernel<tf32><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step); break;
+    case DD_FMT_BF16: cond_kernel<bf16><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step); break;
+    case DD_FMT_F16: cond_kernel<f16><<<grid, THREADS, 0, stream_of(exec)>>>(*args, exec->step); break;
+    default: return DD_ERR_UNSUPPORTED;
+    }
     return launched();
 }

@@ -16,15 +16,23 @@ struct f16 {
     uint16_t bits;
 };
 
+// A float32 whose last 13 bits are zero.
+struct tf32 {
+    float value;
+};
+
 #define DD_VECTOR 16 // bytes of the widest load
 
 __device__ __forceinline__ float to_f32(float v) { return v; }
 __device__ __forceinline__ float to_f32(bf16 v) { return dd_bf16_to_f32(v.bits); }
 __device__ __forceinline__ float to_f32(f16 v) { return dd_f16_to_f32(v.bits); }
+__device__ __forceinline__ float to_f32(tf32 v) { return v.value; }
 
 template <class T> __device__ __forceinline__ T rounded(float v);
 template <> __device__ __forceinline__ float rounded<float>(float v) { return v; }
 template <> __device__ __forceinline__ bf16 rounded<bf16>(float v) { return bf16{dd_f32_to_bf16(v)}; }
+template <> __device__ __forceinline__ f16 rounded<f16>(float v) { return f16{dd_f32_to_f16(v)}; }
+template <> __device__ __forceinline__ tf32 rounded<tf32>(float v) { return tf32{dd_f32_to_tf32(v)}; }
 
 // DD_CHUNK neighbours at an address that is a multiple of DD_VECTOR.
 __device__ __forceinline__ void load_chunk(float (&v)[DD_CHUNK], const float *p)
@@ -33,6 +41,8 @@ __device__ __forceinline__ void load_chunk(float (&v)[DD_CHUNK], const float *p)
     v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
     v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
+
+__device__ __forceinline__ void load_chunk(float (&v)[DD_CHUNK], const tf32 *p) { load_chunk(v, &p->value); }
 
 template <class T> __device__ __forceinline__ void load_chunk(float (&v)[DD_CHUNK], const T *p)
 {
@@ -60,12 +70,21 @@ __device__ __forceinline__ void store_chunk(float *p, const float (&v)[DD_CHUNK]
     ((float4 *)p)[1] = make_float4(v[4], v[5], v[6], v[7]);
 }
 
-__device__ __forceinline__ void store_chunk(bf16 *p, const float (&v)[DD_CHUNK])
+__device__ __forceinline__ void store_chunk(tf32 *p, const float (&v)[DD_CHUNK])
 {
+    float x[DD_CHUNK];
+#pragma unroll
+    for (int i = 0; i < DD_CHUNK; i++) x[i] = dd_f32_to_tf32(v[i]);
+    store_chunk(&p->value, x);
+}
+
+template <class T> __device__ __forceinline__ void store_chunk(T *p, const float (&v)[DD_CHUNK])
+{
+    static_assert(sizeof(T) * DD_CHUNK == sizeof(uint4), "a chunk is one store");
     uint32_t pairs[DD_CHUNK / 2];
 #pragma unroll
     for (int i = 0; i < DD_CHUNK / 2; i++)
-        pairs[i] = dd_f32_to_bf16(v[2 * i]) | (uint32_t)dd_f32_to_bf16(v[2 * i + 1]) << 16;
+        pairs[i] = rounded<T>(v[2 * i]).bits | (uint32_t)rounded<T>(v[2 * i + 1]).bits << 16;
     *(uint4 *)p = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Formula: acc[i,n] = sum_k a[i,k] w[n,k] over the active chunks of N and K, then bias, GELU (tanh) or gated residual.
-// Layout: a row-major, compact along K; w row-major [n,k] in the order of units, both float32 or both bf16; c compact along
-// N, c_unit columns from one unit to the next; the residual scatters rows by the list.
+// Layout: a row-major, compact along K; w row-major [n,k] in the order of units, of the same type; c compact along N,
+// c_unit columns from one unit to the next; the residual scatters rows by the list.
 // Thread mapping: a block per TILE x TILE of the result (x: rows, y: columns). A thread has ROWS neighbouring rows of COLS
 // columns that lie SIDE apart, so that reads of shared memory are wide or conflict-free and writes coalesce. A thread loads
 // whole chunks along K. The grid is that of all rows and columns; blocks past those in force leave before they read more.
@@ -132,6 +132,12 @@ dd_status dd_cuda_gemm(const dd_exec *exec, const dd_gemm_args *args)
     const dd_status st = gemm_ok(exec, args);
     if (st != DD_OK) return st;
     if (dd_cuda_gemm_mma_takes(args)) return dd_cuda_gemm_mma(exec, args, dd_cuda_gemm_mma_tile(args));
-    if (args->a_format == DD_FMT_F32) return launch<float, float>(exec, args);
-    return args->c_format == DD_FMT_F32 ? launch<bf16, float>(exec, args) : launch<bf16, bf16>(exec, args);
+    const bool f32 = args->c_format == DD_FMT_F32;
+    switch (args->a_format) {
+    case DD_FMT_F32: return launch<float, float>(exec, args);
+    case DD_FMT_TF32: return f32 ? launch<tf32, float>(exec, args) : launch<tf32, tf32>(exec, args);
+    case DD_FMT_BF16: return f32 ? launch<bf16, float>(exec, args) : launch<bf16, bf16>(exec, args);
+    case DD_FMT_F16: return f32 ? launch<f16, float>(exec, args) : launch<f16, f16>(exec, args);
+    default: return DD_ERR_UNSUPPORTED;
+    }
 }

@@ -88,14 +88,14 @@ static __device__ __forceinline__ void gemm_store(const dd_gemm_args &g, const g
     }
 }
 
-// Inputs of one type, float32 results of any, bf16 results of bf16 inputs.
+// Inputs of one type, results in float32 or in that type.
 static inline dd_status gemm_formats_ok(const dd_gemm_args *args)
 {
     const dd_format a = args->a_format, c = args->c_format;
-    if ((a == DD_FMT_F32) != (args->w->as == DD_F32)) return DD_ERR_ARG;
+    if (dd_format_dtype(a) != args->w->as) return DD_ERR_ARG;
     if (args->epilogue == DD_EPI_RESIDUAL && c != DD_FMT_F32) return DD_ERR_ARG;
-    if (a != DD_FMT_F32 && a != DD_FMT_BF16) return DD_ERR_UNSUPPORTED;
-    return c == DD_FMT_F32 || (c == DD_FMT_BF16 && a == DD_FMT_BF16) ? DD_OK : DD_ERR_UNSUPPORTED;
+    if (a == DD_FMT_BF16_BLOCKS || (unsigned)a >= DD_FMT_COUNT) return DD_ERR_UNSUPPORTED;
+    return c == DD_FMT_F32 || c == a ? DD_OK : DD_ERR_UNSUPPORTED;
 }
 
 static inline dd_status gemm_ok(const dd_exec *exec, const dd_gemm_args *args)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Formula: acc[i,n] = sum_k a[i,k] w[n,k] over the active chunks of N and K, then bias, GELU (tanh) or gated residual.
-// Layout: a bf16 row-major, compact along K; w bf16 row-major [n,k] in the order of units, gathered by chunks along N and K;
-// c float32 or bf16, compact along N, c_unit columns from one unit to the next; the residual scatters rows by the list.
+// Layout: a row-major, compact along K; w row-major [n,k] in the order of units, gathered by chunks along N and K, both bf16,
+// f16 or tf32; c float32 or of that type, compact along N, c_unit columns from one unit to the next; the residual scatters
+// rows by the list.
 // Thread mapping: a block per ROWS x COLS of the result (x: columns, y: rows), a warp per WARP_ROWS x 32 of these. Three or
-// four tiles of depth DEPTH of a and w are on their way to shared memory or in use; a thread copies the same chunk of the same
-// rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and columns in
+// four tiles of a and w, PIECES of 16 bytes deep, are on their way to shared memory or in use; a thread copies the same piece
+// of the same rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and columns in
 // force leave before they read more.
 // Budget: gemm_mma_kernel<*<128,128,*>: at most 128 registers, 65536 bytes of dynamic shared memory, at least 2 blocks (1 on
 // 86, 89 and 120); gemm_mma_kernel<*<128,128,*>: at most 128 registers, 49152 bytes of dynamic shared memory, at least 2
@@ -13,8 +14,9 @@
 // blocks (2 on 86, 89 and 120). That is (ROWS + COLS) DEPTH bf16 in each of four or three stages.
 // Instructions: HMMA.16816.F32.BF16, HMMA.1688.F32.BF16, LDSM.16.M88.4, LDSM.16.M88.2, LDGSTS.E.BYPASS.128, STG.E.128.
 // Preconditions: gemm_ok, dd_cuda_gemm_mma_takes. Lists, counts and slots are on the device: trusted, the count clamped to m.
-// Precision: products of bf16 are exact; tensor cores add 16 of them, the last time 8 where K is an odd number of chunks, to
-// a float32 sum, k ascending from zero. That is the same for every tile, so a result depends on its own row of a and w alone.
+// Precision: products are exact; tensor cores add those of two pieces of K (16, in tf32 8), at last of one where their number
+// is odd, to a float32 sum, k ascending from zero. That is the same for every tile, so a result depends on its own row of a and
+// w alone. A result in f16 that exceeds it is infinite.
 #include <atomic>
 
 #include "kernels/cuda/gemm_mma.h"
@@ -22,51 +24,50 @@
 #include "kernels/cuda/tile.cuh"
 
 // BLOCKS: on a multiprocessor at least, which limits the registers.
-template <int ROWS_, int COLS_, int DEPTH_, int WARP_ROWS_, int BLOCKS_> struct gemm_shape {
+template <int ROWS_, int COLS_, int PIECES_, int WARP_ROWS_, int BLOCKS_> struct gemm_shape {
     enum {
         ROWS = ROWS_,
         COLS = COLS_,
-        DEPTH = DEPTH_,
+        PIECES = PIECES_, // along the depth
         BLOCKS = BLOCKS_,
         WARP_ROWS = WARP_ROWS_,
         WARPS_N = COLS / DD_MMA_WIDTH,
         THREADS = ROWS / WARP_ROWS * WARPS_N * DD_WARP,
         FRAGMENTS = WARP_ROWS / DD_MMA_ROWS,
-        CHUNKS = DEPTH / DD_CHUNK,
-        STRIDE = THREADS / CHUNKS, // rows that the block copies at once
+        STRIDE = THREADS / PIECES, // rows that the block copies at once
         A_LOADS = ROWS / STRIDE,
         W_LOADS = COLS / STRIDE
     };
-    static_assert(ROWS % STRIDE == 0 && COLS % STRIDE == 0 && DEPTH % 16 == 0, "threads copy whole tiles");
-
-    struct stage {
-        operand_tile<ROWS, DEPTH> a;
-        operand_tile<COLS, DEPTH> w;
-    };
+    static_assert(ROWS % STRIDE == 0 && COLS % STRIDE == 0 && PIECES % 2 == 0, "threads copy whole tiles");
 };
 
-// What a thread copies: rows, NULL outside of the matrix, and its chunk of the next tile.
-template <class S> struct source {
-    const bf16 *a[S::A_LOADS], *w[S::W_LOADS];
+template <class T, class S> struct stage {
+    operand_tile<T, S::ROWS, S::PIECES> a;
+    operand_tile<T, S::COLS, S::PIECES> w;
+};
+
+// What a thread copies: rows, NULL outside of the matrix, and its piece of the next tile.
+template <class T, class S> struct source {
+    const T *a[S::A_LOADS], *w[S::W_LOADS];
     const int32_t *k_list;
-    int chunk, chunks; // the one along the active K, and their number
+    int piece, pieces; // the one along the active K, and their number
     int w_at;          // its first column in w, looked up one tile ahead
 };
 
-static __device__ __forceinline__ int chunk_column(const int32_t *list, int chunk, int chunks)
+template <class T> static __device__ __forceinline__ int piece_column(const int32_t *list, int piece, int pieces)
 {
-    return chunk < chunks ? list_column(list, chunk * DD_CHUNK) : 0;
+    return piece < pieces ? list_column(list, piece * piece_of<T>::SIZE) : 0;
 }
 
-template <class S, class C>
-static __device__ __forceinline__ void source_open(source<S> &f, const dd_gemm_args &g, const gemm_weight<bf16> &w,
+template <class T, class S, class C>
+static __device__ __forceinline__ void source_open(source<T, S> &f, const dd_gemm_args &g, const gemm_weight<T> &w,
                                                    const gemm_slice &s, int64_t row0, int64_t m, int col0)
 {
-    const int first = (int)threadIdx.x / S::CHUNKS;
+    const int first = (int)threadIdx.x / S::PIECES;
 #pragma unroll
     for (int i = 0; i < S::A_LOADS; i++) {
         const int64_t row = row0 + first + i * S::STRIDE;
-        f.a[i] = row < m ? (const bf16 *)g.a + row * g.lda : NULL;
+        f.a[i] = row < m ? (const T *)g.a + row * g.lda : NULL;
     }
 #pragma unroll
     for (int i = 0; i < S::W_LOADS; i++) {
@@ -75,73 +76,74 @@ static __device__ __forceinline__ void source_open(source<S> &f, const dd_gemm_a
         f.w[i] = column < s.n ? w.w + (int64_t)list_column(s.n_list, column) * w.k : NULL;
     }
     f.k_list = s.k_list;
-    f.chunk = threadIdx.x % S::CHUNKS;
-    f.chunks = s.k / DD_CHUNK;
-    f.w_at = chunk_column(f.k_list, f.chunk, f.chunks);
+    f.piece = threadIdx.x % S::PIECES;
+    f.pieces = s.k / piece_of<T>::SIZE;
+    f.w_at = piece_column<T>(f.k_list, f.piece, f.pieces);
 }
 
-template <class S> static __device__ __forceinline__ void copy_next(typename S::stage &to, source<S> &f)
+template <class T, class S> static __device__ __forceinline__ void copy_next(stage<T, S> &to, source<T, S> &f)
 {
-    const int first = (int)threadIdx.x / S::CHUNKS, chunk = threadIdx.x % S::CHUNKS;
-    const bool live = f.chunk < f.chunks;
+    const int first = (int)threadIdx.x / S::PIECES, piece = threadIdx.x % S::PIECES;
+    const bool live = f.piece < f.pieces;
 #pragma unroll
     for (int i = 0; i < S::A_LOADS; i++)
-        copy_async(to.a.at(first + i * S::STRIDE, chunk), f.a[i] + f.chunk * DD_CHUNK, live && f.a[i]);
+        copy_async(to.a.at(first + i * S::STRIDE, piece), f.a[i] + f.piece * piece_of<T>::SIZE, live && f.a[i]);
 #pragma unroll
     for (int i = 0; i < S::W_LOADS; i++)
-        copy_async(to.w.at(first + i * S::STRIDE, chunk), f.w[i] + f.w_at, live && f.w[i]);
-    f.chunk += S::CHUNKS;
-    f.w_at = chunk_column(f.k_list, f.chunk, f.chunks);
+        copy_async(to.w.at(first + i * S::STRIDE, piece), f.w[i] + f.w_at, live && f.w[i]);
+    f.piece += S::PIECES;
+    f.w_at = piece_column<T>(f.k_list, f.piece, f.pieces);
 }
 
-// Depth 16 from a chunk on.
-template <class S>
-static __device__ __forceinline__ void multiply_k16(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4],
-                                                    const typename S::stage &t, int row, int column, int chunk)
+// Two pieces of depth.
+template <class T, class S>
+static __device__ __forceinline__ void multiply_two(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4], const stage<T, S> &t,
+                                                    int row, int column, int piece)
 {
     uint32_t a[S::FRAGMENTS][4], b[DD_MMA_TILES / 2][4];
 #pragma unroll
-    for (int j = 0; j < DD_MMA_TILES / 2; j++) load_b_k16(b[j], t.w, column + j * 16, chunk);
+    for (int j = 0; j < DD_MMA_TILES / 2; j++) load_b_two(b[j], t.w, column + j * 16, piece);
 #pragma unroll
-    for (int i = 0; i < S::FRAGMENTS; i++) load_a_k16(a[i], t.a, row + i * DD_MMA_ROWS, chunk);
+    for (int i = 0; i < S::FRAGMENTS; i++) load_a_two(a[i], t.a, row + i * DD_MMA_ROWS, piece);
 #pragma unroll
     for (int i = 0; i < S::FRAGMENTS; i++)
 #pragma unroll
-        for (int j = 0; j < DD_MMA_TILES; j++) mma_k16(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        for (int j = 0; j < DD_MMA_TILES; j++)
+            mma_two(T(), acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
 }
 
-template <class S>
-static __device__ __forceinline__ void multiply_k8(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4],
-                                                   const typename S::stage &t, int row, int column, int chunk)
+template <class T, class S>
+static __device__ __forceinline__ void multiply_one(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4], const stage<T, S> &t,
+                                                    int row, int column, int piece)
 {
     uint32_t a[2], b[4];
-    load_b_k8(b, t.w, column, chunk);
+    load_b_one(b, t.w, column, piece);
 #pragma unroll
     for (int i = 0; i < S::FRAGMENTS; i++) {
-        load_a_k8(a, t.a, row + i * DD_MMA_ROWS, chunk);
+        load_a_one(a, t.a, row + i * DD_MMA_ROWS, piece);
 #pragma unroll
-        for (int j = 0; j < DD_MMA_TILES; j++) mma_k8(acc[i][j], a, b[j]);
+        for (int j = 0; j < DD_MMA_TILES; j++) mma_one(T(), acc[i][j], a, b[j]);
     }
 }
 
-// One tile of depth, of which `chunks` are there.
-template <class S>
-static __device__ __forceinline__ void multiply(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4], const typename S::stage &t,
-                                                int row, int column, int chunks)
+// One tile of depth, of which `pieces` are there.
+template <class T, class S>
+static __device__ __forceinline__ void multiply(float (&acc)[S::FRAGMENTS][DD_MMA_TILES][4], const stage<T, S> &t,
+                                                int row, int column, int pieces)
 {
 #pragma unroll
-    for (int c = 0; c < S::CHUNKS; c += 2) {
-        if (c + 1 < chunks) multiply_k16<S>(acc, t, row, column, c);
-        else if (c < chunks) multiply_k8<S>(acc, t, row, column, c);
+    for (int p = 0; p < S::PIECES; p += 2) {
+        if (p + 1 < pieces) multiply_two<T, S>(acc, t, row, column, p);
+        else if (p < pieces) multiply_one<T, S>(acc, t, row, column, p);
     }
 }
 
-template <class S, class C>
+template <class T, class S, class C>
 static __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
-    gemm_mma_kernel(dd_gemm_args g, gemm_weight<bf16> w, bool c_vector, int stages, const int32_t *step_at)
+    gemm_mma_kernel(dd_gemm_args g, gemm_weight<T> w, bool c_vector, int stages, const int32_t *step_at)
 {
     extern __shared__ __align__(DD_LINE) unsigned char memory[];
-    typename S::stage *ring = (typename S::stage *)memory;
+    stage<T, S> *ring = (stage<T, S> *)memory;
     const int64_t m = rows_live(g.rows, g.m), row0 = (int64_t)blockIdx.y * S::ROWS;
     if (row0 >= m) return;
     const int32_t step = *step_at;
@@ -150,12 +152,12 @@ static __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
     if (col0 >= s.n) return;
     const int row = warp / S::WARPS_N * S::WARP_ROWS, column = warp % S::WARPS_N * DD_MMA_WIDTH;
     float acc[S::FRAGMENTS][DD_MMA_TILES][4] = {};
-    source<S> from;
-    source_open<S, C>(from, g, w, s, row0, m, col0);
-    const int tiles = (from.chunks + S::CHUNKS - 1) / S::CHUNKS;
+    source<T, S> from;
+    source_open<T, S, C>(from, g, w, s, row0, m, col0);
+    const int tiles = (from.pieces + S::PIECES - 1) / S::PIECES;
 #pragma unroll 1
     for (int i = 0; i < stages - 1; i++) {
-        if (i < tiles) copy_next<S>(ring[i], from);
+        if (i < tiles) copy_next<T, S>(ring[i], from);
         copy_commit();
     }
     int use = 0, fill = stages - 1;
@@ -163,11 +165,11 @@ static __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         if (stages == 3) copy_wait<1>();
         else copy_wait<2>();
         __syncthreads(); // the tile is there for all, and all are done with the one that is filled next
-        if (tile + stages - 1 < tiles) copy_next<S>(ring[fill], from);
+        if (tile + stages - 1 < tiles) copy_next<T, S>(ring[fill], from);
         copy_commit();
-        const int chunks = from.chunks - tile * S::CHUNKS;
-        if (chunks >= S::CHUNKS) multiply<S>(acc, ring[use], row, column, S::CHUNKS);
-        else multiply<S>(acc, ring[use], row, column, chunks);
+        const int pieces = from.pieces - tile * S::PIECES;
+        if (pieces >= S::PIECES) multiply<T, S>(acc, ring[use], row, column, S::PIECES);
+        else multiply<T, S>(acc, ring[use], row, column, pieces);
         use = use + 1 < stages ? use + 1 : 0;
         fill = fill + 1 < stages ? fill + 1 : 0;
     }
@@ -176,25 +178,40 @@ static __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
 
 // ---- launching ----
 
-template <class S, class C> static dd_status launch(const dd_exec *exec, const dd_gemm_args *args, int stages)
+template <class T, class S, class C> static dd_status launch(const dd_exec *exec, const dd_gemm_args *args, int stages)
 {
     const dd_packed *p = args->w;
-    const gemm_weight<bf16> w = {(const bf16 *)p->data, (int)p->n, (int)p->k, (int)p->unit};
+    const gemm_weight<T> w = {(const T *)p->data, (int)p->n, (int)p->k, (int)p->unit};
     const int64_t x = ceil_div(p->n, S::COLS), y = ceil_div(args->m, S::ROWS);
     const bool vector = vector_ok<C>(args->c, args->ldc) && vector_ok<C>(NULL, args->c_unit);
-    const size_t bytes = stages * sizeof(typename S::stage);
+    const size_t bytes = stages * sizeof(stage<T, S>);
     if (!grid_ok(x, y)) return DD_ERR_ARG;
     if (y == 0) return DD_OK;
-    gemm_mma_kernel<S, C>
+    gemm_mma_kernel<T, S, C>
         <<<dim3((unsigned)x, (unsigned)y), S::THREADS, bytes, stream_of(exec)>>>(*args, w, vector, stages, exec->step);
     return launched();
 }
 
+// A kernel for inputs of a type, with results in float32 or in that type.
+struct variant {
+    dd_status (*launch[2])(const dd_exec *exec, const dd_gemm_args *args, int stages);
+    const void *kernel[2];
+};
+
+template <class T, class S> static variant variant_of(void)
+{
+    return {{launch<T, S, float>, launch<T, S, T>},
+            {(const void *)gemm_mma_kernel<T, S, float>, (const void *)gemm_mma_kernel<T, S, T>}};
+}
+
+enum { TYPES = 3 };
+
+// -1: not a type of these.
+static int type_of(dd_format f) { return f == DD_FMT_BF16 ? 0 : f == DD_FMT_F16 ? 1 : f == DD_FMT_TF32 ? 2 : -1; }
+
 struct tile {
     int rows, cols, stages, bytes; // bytes of shared memory
-    dd_status (*f32)(const dd_exec *exec, const dd_gemm_args *args, int stages);
-    dd_status (*b16)(const dd_exec *exec, const dd_gemm_args *args, int stages);
-    const void *kernels[2];
+    variant types[TYPES];          // in the order of type_of
 };
 
 template <class S> static tile tile_of(int stages)
@@ -202,16 +219,14 @@ template <class S> static tile tile_of(int stages)
     return {S::ROWS,
             S::COLS,
             stages,
-            stages * (int)sizeof(typename S::stage),
-            launch<S, float>,
-            launch<S, bf16>,
-            {(const void *)gemm_mma_kernel<S, float>, (const void *)gemm_mma_kernel<S, bf16>}};
+            stages * (int)sizeof(stage<bf16, S>),
+            {variant_of<bf16, S>(), variant_of<f16, S>(), variant_of<tf32, S>()}};
 }
 
 // The largest first. All published widths (384, 768, 1024, 1152) are multiples of 128, so columns are not wasted by any.
-typedef gemm_shape<128, 128, 32, 64, 2> large;
-typedef gemm_shape<128, 64, 32, 64, 3> medium;
-typedef gemm_shape<64, 64, 64, 32, 3> small;
+typedef gemm_shape<128, 128, 4, 64, 2> large;
+typedef gemm_shape<128, 64, 4, 64, 3> medium;
+typedef gemm_shape<64, 64, 8, 32, 3> small;
 static const tile tiles[DD_CUDA_MMA_TILES] = {tile_of<large>(4), tile_of<large>(3), tile_of<medium>(3),
                                               tile_of<small>(3)};
 const char *const dd_cuda_gemm_mma_names[DD_CUDA_MMA_TILES] = {"128x128x32x4", "128x128x32x3", "128x64x32x3",
@@ -233,10 +248,11 @@ static bool device_open(int id, device *d)
         cudaDeviceGetAttribute(&d->shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, id) != cudaSuccess)
         return false;
     for (const tile &t : tiles)
-        for (const void *kernel : t.kernels)
-            if (t.bytes > DEFAULT_SHARED && t.bytes <= d->shared &&
-                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, t.bytes) != cudaSuccess)
-                return false;
+        for (const variant &v : t.types)
+            for (const void *kernel : v.kernel)
+                if (t.bytes > DEFAULT_SHARED && t.bytes <= d->shared &&
+                    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, t.bytes) != cudaSuccess)
+                    return false;
     return true;
 }
 
@@ -255,8 +271,10 @@ static bool device_now(device *d)
 
 bool dd_cuda_gemm_mma_takes(const dd_gemm_args *args)
 {
-    return args->a_format == DD_FMT_BF16 && vector_ok<bf16>(args->a, args->lda) &&
-           vector_ok<bf16>(args->w->data, args->w->k);
+    if (type_of(args->a_format) < 0) return false;
+    if (args->a_format == DD_FMT_TF32)
+        return vector_ok<tf32>(args->a, args->lda) && vector_ok<tf32>(args->w->data, args->w->k);
+    return vector_ok<bf16>(args->a, args->lda) && vector_ok<bf16>(args->w->data, args->w->k);
 }
 
 int dd_cuda_gemm_mma_tile(const dd_gemm_args *args)
@@ -280,5 +298,5 @@ dd_status dd_cuda_gemm_mma(const dd_exec *exec, const dd_gemm_args *args, int ti
         return DD_ERR_DEVICE;
     }
     const struct tile &t = tiles[tile];
-    return args->c_format == DD_FMT_F32 ? t.f32(exec, args, t.stages) : t.b16(exec, args, t.stages);
+    return t.types[type_of(args->a_format)].launch[args->c_format != DD_FMT_F32](exec, args, t.stages);
 }

@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* Does it take these arguments, which dd_cuda_gemm has accepted? bf16 operands whose rows begin at multiples of 16 bytes. */
+/* Does it take these arguments, which dd_cuda_gemm has accepted? Operands in bf16, f16 or tf32 whose rows begin at
+ * multiples of 16 bytes. */
 bool dd_cuda_gemm_mma_takes(const dd_gemm_args *args);
 
 /* The tile for the device in use: the largest of which every multiprocessor gets one, by m and the whole n. All give the
@@ -22,7 +23,8 @@ int dd_cuda_gemm_mma_tile(const dd_gemm_args *args);
 dd_status dd_cuda_gemm_mma(const dd_exec *exec, const dd_gemm_args *args, int tile);
 
 #define DD_CUDA_MMA_TILES 4
-extern const char *const dd_cuda_gemm_mma_names[DD_CUDA_MMA_TILES]; /* rows x columns x depth x stages */
+extern const char
+    *const dd_cuda_gemm_mma_names[DD_CUDA_MMA_TILES]; /* rows x columns x depth x stages; of tf32 half the depth */
 
 #ifdef __cplusplus
 }

@@ -48,16 +48,25 @@ static __device__ __forceinline__ void store_vector(float *p, const float (&v)[4
     *(float4 *)p = make_float4(v[0], v[1], v[2], v[3]);
 }
 
-static __device__ __forceinline__ void store_vector(bf16 *p, const float (&v)[DD_CHUNK])
+static __device__ __forceinline__ void store_vector(tf32 *p, const float (&v)[4])
 {
-    *(uint4 *)p = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
-                             pack_bf16(v[6], v[7]));
+    *(float4 *)p = make_float4(dd_f32_to_tf32(v[0]), dd_f32_to_tf32(v[1]), dd_f32_to_tf32(v[2]), dd_f32_to_tf32(v[3]));
+}
+
+template <class C> static __device__ __forceinline__ void store_vector(C *p, const float (&v)[DD_CHUNK])
+{
+    *(uint4 *)p = make_uint4(packed(C(), v[0], v[1]), packed(C(), v[2], v[3]), packed(C(), v[4], v[5]),
+                             packed(C(), v[6], v[7]));
 }
 
 static __device__ __forceinline__ void store_one(float *p, float v) { *p = v; }
-static __device__ __forceinline__ void store_one(bf16 *p, float v) { p->bits = (uint16_t)pack_bf16(v, 0); }
+static __device__ __forceinline__ void store_one(tf32 *p, float v) { *p = rounded<tf32>(v); }
+template <class C> static __device__ __forceinline__ void store_one(C *p, float v)
+{
+    p->bits = (uint16_t)packed(C(), v, 0);
+}
 
-// A result in bf16 bears an exponential and a quotient that are right to 2^-21: its own rounding is 2^-9.
+// A result of 16 bits bears an exponential and a quotient that are right to 2^-21: its own rounding is 2^-9 or 2^-12.
 template <class C> static __device__ __forceinline__ float gelu_for(float x)
 {
     if (sizeof(C) == sizeof(float)) return gelu_tanh(x);
@@ -82,7 +91,8 @@ static __device__ __forceinline__ void add_residual(float (&v)[4], const float *
         if (i < live) v[i] = fmaf(gate[i], v[i], old[i]);
 }
 
-static __device__ __forceinline__ void add_residual(float (&)[DD_CHUNK], const bf16 *, const float *, int, bool)
+template <class C, int N>
+static __device__ __forceinline__ void add_residual(float (&)[N], const C *, const float *, int, bool)
 {
     // gemm_ok refuses it
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Formula: packed[dd_weight_packed_row(first + i), :] = raw[i, :], converted to what is stored; *bad = 1 where a stored
 // value is not finite.
-// Layout: raw [last - first, k] as in the file: f32, f16 or bf16; packed row-major [n,k], units together, f32 or bf16.
+// Layout: raw [last - first, k] as in the file: f32, f16 or bf16; packed row-major [n,k], units together, of desc.as.
 // Thread mapping: a thread per DD_CHUNK neighbours of raw, across the ends of rows where k is no multiple of that.
 // Budget: at most 40 registers, no shared memory, at least 6 blocks.
 // Preconditions: raw and data are multiples of 16 bytes, 0 <= first <= last <= n.
-// Precision: exact to float32, to nearest even to bf16. What overflows bf16 is not finite.
+// Precision: exact to float32, else to nearest even. What overflows then is not finite.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/element.cuh"
 #include "kernels/ref/check.h"
@@ -61,8 +61,12 @@ static dd_status pack(cudaStream_t stream, const dd_weight_desc *desc, const voi
     if (!grid_ok(blocks, 1)) return DD_ERR_ARG;
     const unsigned x = (unsigned)blocks;
     const From *from = (const From *)raw;
-    if (desc->as == DD_F32) pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (float *)data, bad);
-    else pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (bf16 *)data, bad);
+    switch (desc->as) {
+    case DD_F32: pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (float *)data, bad); break;
+    case DD_TF32: pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (tf32 *)data, bad); break;
+    case DD_F16: pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (f16 *)data, bad); break;
+    default: pack_kernel<<<x, THREADS, 0, stream>>>(*desc, from, first, n, (bf16 *)data, bad); break;
+    }
     return launched();
 }
 

@@ -8,6 +8,7 @@
 // Preconditions: W1 is [J,D], never sliced; R*S fits 32 bits.
 // Precision: float32 sums in a fixed order. The decision is one comparison of the rounded logit, as everywhere.
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/route_mma.h"
 
 #define THREADS 256
 #define WARPS (THREADS / DD_WARP)
@@ -57,6 +58,14 @@ static __global__ void __launch_bounds__(THREADS) list_kernel(dd_route_args a, i
     if (a.kept) a.kept[*step] = kept;
 }
 
+static dd_status decide(const dd_exec *exec, const dd_route_args *args, int n)
+{
+    if (dd_cuda_route_mma_takes(args)) return dd_cuda_route_mma(exec, args);
+    const unsigned blocks = (unsigned)ceil_div(n, WARPS);
+    decide_kernel<<<blocks, THREADS, 0, stream_of(exec)>>>(*args, (const float *)args->w1->data, n);
+    return launched();
+}
+
 dd_status dd_cuda_route(const dd_exec *exec, const dd_route_args *args)
 {
     if (!exec_ok(exec) || args == NULL || args->idx == NULL || args->count == NULL || args->mask == NULL)
@@ -68,9 +77,7 @@ dd_status dd_cuda_route(const dd_exec *exec, const dd_route_args *args)
         if (!packed_ok(w) || w->n != args->j || w->k != args->d || w->unit != w->n || w->as != DD_F32)
             return DD_ERR_ARG;
         if (args->x == NULL || args->b1 == NULL || args->w2 == NULL || args->b2 == NULL) return DD_ERR_ARG;
-        const unsigned blocks = (unsigned)ceil_div(n, WARPS);
-        decide_kernel<<<blocks, THREADS, 0, stream_of(exec)>>>(*args, (const float *)w->data, n);
-        const dd_status st = launched();
+        const dd_status st = decide(exec, args, n);
         if (st != DD_OK) return st;
     }
     list_kernel<<<1, THREADS, 0, stream_of(exec)>>>(*args, n, exec->step);

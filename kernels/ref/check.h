@@ -53,8 +53,7 @@ static inline int64_t dd_row_at(const dd_row_list *rows, int64_t i) { return row
 /* A matrix of `width` columns fits its leading dimension. */
 static inline bool dd_format_ok(dd_format format, int64_t ld, int64_t width)
 {
-    return (unsigned)format <= DD_FMT_BF16_BLOCKS && ld >= width &&
-           (format != DD_FMT_BF16_BLOCKS || ld % DD_BLOCK == 0);
+    return (unsigned)format < DD_FMT_COUNT && ld >= width && (format != DD_FMT_BF16_BLOCKS || ld % DD_BLOCK == 0);
 }
 
 /* Columns of the result of a GEMM: units of `unit` columns, `stride` (0: unit) from one to the next; -1: overlapping. */
@@ -70,7 +69,7 @@ static inline bool dd_weight_desc_ok(const dd_weight_desc *d)
     if (d == NULL || d->data == NULL || d->n <= 0 || d->k <= 0 || d->n_unit <= 0 || d->n % d->n_unit != 0) return false;
     if (d->n_unit < d->n && d->n_unit % DD_CHUNK != 0) return false;
     if (d->parts < 0 || (d->parts > 1 && d->n_unit % d->parts != 0)) return false;
-    if (d->as != DD_F32 && d->as != DD_BF16) return false;
+    if (d->as != DD_F32 && d->as != DD_BF16 && d->as != DD_F16 && d->as != DD_TF32) return false;
     return d->n <= INT32_MAX && d->k <= INT32_MAX;
 }
 

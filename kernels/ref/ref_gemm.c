@@ -67,7 +67,7 @@ dd_status dd_ref_gemm(const dd_exec *exec, const dd_gemm_args *args)
     const int64_t width = dd_result_width(j.n, args->w->n_unit, j.c_unit);
     if (width < 0 || !dd_format_ok(args->a_format, args->lda, j.k) || !dd_format_ok(args->c_format, args->ldc, width))
         return DD_ERR_ARG;
-    if ((args->a_format == DD_FMT_F32) != (args->w->as == DD_F32)) return DD_ERR_ARG;
+    if (dd_format_dtype(args->a_format) != args->w->as) return DD_ERR_ARG;
     if (args->epilogue == DD_EPI_RESIDUAL && args->c_format != DD_FMT_F32) return DD_ERR_ARG;
     const int64_t m = dd_row_count(&args->rows, args->m);
     if (m < 0) return DD_ERR_ARG;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Packing of weights for the reference backend: conversion to float32 or to values of bfloat16, in the order of
- * dd_weight_row. */
+ * Packing of weights for the reference backend: conversion to float32, rounded as they are to be stored, in the order
+ * of dd_weight_row. */
 #include "kernels/ref/ref_pack.h"
 
 #include <string.h>
@@ -32,8 +32,8 @@ dd_status dd_ref_pack(const dd_weight_desc *desc, void *storage, dd_packed **out
         const int64_t from = dd_weight_row(desc, row) * desc->k;
         float *to = data + row * desc->k;
         for (int64_t i = 0; i < desc->k; i++) {
-            to[i] = dd_load_f32((const unsigned char *)desc->data + (size_t)(from + i) * step, desc->dtype);
-            if (desc->as == DD_BF16) to[i] = dd_bf16_to_f32(dd_f32_to_bf16(to[i]));
+            const void *at = (const unsigned char *)desc->data + (size_t)(from + i) * step;
+            to[i] = dd_rounded(dd_load_f32(at, desc->dtype), desc->as);
             if (!dd_f32_finite(to[i])) return DD_ERR_FORMAT;
         }
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The packed weight of the reference backend: plain row-major float32, units together; rounded to
- * bfloat16 where that is asked for. */
+ * what it is packed as. */
 #ifndef DD_KERNELS_REF_REF_PACK_H
 #define DD_KERNELS_REF_REF_PACK_H
 

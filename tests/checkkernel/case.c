@@ -74,17 +74,16 @@ void ck_expect_near(ck_tensor *t, int64_t i, double want, double bound, float na
         t->naive = ck_alloc(t->n * sizeof *t->naive);
         for (size_t j = 0; j < t->n; j++) t->naive[j] = dd_f32_from_bits(CK_POISON_F32);
     }
-    t->naive[i] = t->dtype == DD_BF16 ? dd_bf16_to_f32(dd_f32_to_bf16(naive)) : naive;
+    t->naive[i] = dd_rounded(naive, t->dtype);
 }
 
 void ck_expect_kind(ck_tensor *t, int64_t i, ck_kind kind) { t->expect[i].kind = kind; }
 
 ck_matrix ck_matrix_open(ck_case *c, const char *name, dd_format format, int64_t rows, int64_t ld, bool output)
 {
-    const dd_dtype dtype = format == DD_FMT_F32 ? DD_F32 : DD_BF16;
     const int64_t held = format == DD_FMT_BF16_BLOCKS ? (rows + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK : rows;
     ck_matrix m = {.format = format, .rows = rows, .ld = ld};
-    m.t = add(c, ck_tensor_open(name, dtype, (size_t)(held * ld), output, ld % DD_CHUNK == 0));
+    m.t = add(c, ck_tensor_open(name, dd_format_dtype(format), (size_t)(held * ld), output, ld % DD_CHUNK == 0));
     return m;
 }
 
@@ -96,8 +95,11 @@ int64_t ck_matrix_at(const ck_matrix *m, int64_t row, int64_t col)
 void ck_matrix_set(const ck_matrix *m, int64_t row, int64_t col, float v)
 {
     const int64_t i = ck_matrix_at(m, row, col);
-    if (m->format == DD_FMT_F32) ((float *)m->t->p)[i] = v;
-    else ((uint16_t *)m->t->p)[i] = dd_f32_to_bf16(v);
+    switch (m->t->dtype) {
+    case DD_BF16: ((uint16_t *)m->t->p)[i] = dd_f32_to_bf16(v); break;
+    case DD_F16: ((uint16_t *)m->t->p)[i] = dd_f32_to_f16(v); break;
+    default: ((float *)m->t->p)[i] = dd_rounded(v, m->t->dtype);
+    }
 }
 
 float ck_matrix_get(const ck_matrix *m, int64_t row, int64_t col)
@@ -198,7 +200,7 @@ void ck_weight_open(ck_case *c, int64_t n, int64_t k, int64_t unit, int64_t part
     for (int64_t i = 0; i < n; i++) {
         const float *src = plain + dd_weight_row(&c->weight.desc, i) * k;
         float *dst = c->weight.rows + i * k;
-        for (int64_t j = 0; j < k; j++) dst[j] = as == DD_BF16 ? dd_bf16_to_f32(dd_f32_to_bf16(src[j])) : src[j];
+        for (int64_t j = 0; j < k; j++) dst[j] = dd_rounded(src[j], as);
     }
     free(plain);
 }

@@ -15,9 +15,22 @@
 
 #define CK_EPS 0x1p-24    /* unit roundoff of float32 */
 #define CK_FLUSH 0x1p-126 /* what an instruction that flushes subnormals may lose */
-#define CK_APPROX 0x1p-12 /* relative error that e^x, 1/x and tanh may have together where the result is bf16 */
 #define CK_COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 #define CK_MAX_TENSORS 16
+
+/* Relative error that e^x, 1/x and tanh may have together where the result is in that format. In f16 that of __expf, 2 +
+ * 1.173 |x| units of 2^-23 (CUDA Programming Guide) for |x| < 88, and two more for the quotient: 108 of them. */
+static inline double ck_approx(dd_format f)
+{
+    switch (f) {
+    case DD_FMT_BF16:
+    case DD_FMT_BF16_BLOCKS: return 0x1p-12;
+    case DD_FMT_F16: return 0x1p-16;
+    default: return 0;
+    }
+}
+
+static inline int64_t ck_format_bytes(dd_format f) { return (int64_t)dd_dtype_bytes(dd_format_dtype(f)); }
 
 typedef enum ck_level { CK_QUICK, CK_FULL } ck_level;
 

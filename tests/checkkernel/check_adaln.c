@@ -31,7 +31,7 @@ static void list(ck_list *l)
 #undef DD_SHAPE
     };
     int turn = 0;
-    for (int f = DD_FMT_F32; f <= DD_FMT_BF16_BLOCKS; f++) {
+    for (int f = DD_FMT_F32; f < DD_FMT_COUNT; f++) {
         for (int d = 0; d < CK_COUNT(widths); d++)
             for (int how = 0; how < CK_PATTERNS; how++, turn++) {
                 params p = {.r = 8, .s = 5, .d = widths[d], .rows = -1, .y = (dd_format)f, .how = (ck_pattern)how};

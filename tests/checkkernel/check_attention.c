@@ -7,13 +7,14 @@
  * is for e^x. With c_S = min(S, 6 sqrt(S)) + 3 for sums over the keys (see check_gemm.c):
  *   numerator:    N = sum p_j |v_j| (f_j + c_S u),   denominator, relative:  F = sum p_j f_j + c_S u,
  *   |error| <= (N + |out| (F + 3 u)) / (1 - F).
- * From bfloat16 inputs e^x and 1/x may be approximate: f_j + CK_APPROX. The weights may be rounded to bfloat16, by e_j
- * <= 2^-8, before they meet v; the result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
- * sums the rounded weights: at most 2^-8 sum p_j |.|, and for scores without a pattern 6 sqrt(sum (p_j 2^-8 .)^2) by the
+ * From inputs of 16 bits e^x and 1/x may be approximate: f_j + ck_approx. The weights may be rounded to bfloat16, by e_j
+ * <= 2^-8, before they meet v, or to f16, by 2^-11 and half a unit of 2^-24 that is the least there is, where the largest weight
+ * is 1 before they are divided by their sum, and afterwards less: e_j <= 2^-11 + 2^-25 / p_j. The result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
+ * sums the rounded weights: at most sum p_j e_j |.|, and for scores without a pattern 6 sqrt(sum (p_j e_j .)^2) by the
  * same argument as in check_gemm.c. Cases with v in [2, 4) make that small enough to see how results are rounded.
  * Tensor cores (kernels/cuda/attention_mma.cu) add K products in (K/16 + 2) 2^-23 sum |.|, cut instead of rounded: (K/8 + 4) u is
  * below (E + 4) u for scores, and with one more rounding for each 32 keys below c_S u for the sums, up to S = 1300. Weights
- * to base 2 have the exponent s log2(e), whose constant bears 3 roundings: below 2 u (|s_j| + |max|) and CK_APPROX.
+ * to base 2 have the exponent s log2(e), whose constant bears 3 roundings: below 2 u (|s_j| + |max|) and ck_approx.
  * A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
  * The columns between heads (ld_head) hold NaN here: nothing may come from them. */
 #include <math.h>
@@ -44,10 +45,9 @@ static void add_case(ck_list *l, params p)
 
 static void list(ck_list *l)
 {
-    static const dd_format formats[][2] = {{DD_FMT_F32, DD_FMT_F32},
-                                           {DD_FMT_BF16, DD_FMT_BF16},
-                                           {DD_FMT_BF16, DD_FMT_BF16_BLOCKS},
-                                           {DD_FMT_BF16, DD_FMT_F32}};
+    static const dd_format formats[][2] = {{DD_FMT_F32, DD_FMT_F32},          {DD_FMT_BF16, DD_FMT_BF16},
+                                           {DD_FMT_BF16, DD_FMT_BF16_BLOCKS}, {DD_FMT_BF16, DD_FMT_F32},
+                                           {DD_FMT_F16, DD_FMT_F16},          {DD_FMT_F32, DD_FMT_TF32}};
     static const int dims[] = {8, 16, 24, 32, 40, 64, 72, 80, 128}, tokens[] = {1, 2, 5, 15, 16, 17, 31, 33, 64, 65};
     int turn = 0;
     for (int f = 0; f < CK_COUNT(formats); f++) {
@@ -115,7 +115,8 @@ static const char *unsupported(const ck_impl *impl, const void *q)
 {
     const params *p = q;
     if (impl->all_formats) return NULL;
-    if (p->qkv == DD_FMT_F32) return p->out == DD_FMT_F32 ? NULL : "format";
+    if (p->qkv == DD_FMT_F32) return p->out == DD_FMT_F32 || (p->out == DD_FMT_TF32 && impl->tf32) ? NULL : "format";
+    if (p->qkv == DD_FMT_F16) return impl->f16 ? NULL : "format";
     return impl->bf16 != DD_FMT_F32 && p->out == impl->bf16 ? NULL : "format";
 }
 
@@ -131,7 +132,7 @@ typedef struct query {
 static void query_scores(const query *y)
 {
     const int s = y->p->s, e = y->p->e;
-    const double extra = y->p->qkv == DD_FMT_F32 ? 0 : CK_APPROX;
+    const double extra = ck_approx(y->p->qkv);
     double max = -HUGE_VAL, sum = 0;
     float top = -HUGE_VALF, nsum = 0;
     for (int j = 0; j < s; j++) {
@@ -168,7 +169,8 @@ static double bound_of(const query *y, int x, double want)
     double n = 0, f = cs, top = 0, sum[2] = {0}, square[2] = {0};
     for (int j = 0; j < s; j++) {
         const double a = fabs((double)v[j * y->ld]), p = y->weight[j],
-                     parts[2] = {p * a, p * fabs(v[j * y->ld] - want)};
+                     e = y->p->qkv == DD_FMT_F16 ? p * 0x1p-11 + 0x1p-25 : p * 0x1p-8,
+                     parts[2] = {e * a, e * fabs(v[j * y->ld] - want)};
         n += p * a * (y->f[j] + cs);
         f += p * y->f[j];
         top = fmax(top, a);
@@ -182,7 +184,7 @@ static double bound_of(const query *y, int x, double want)
     const bool chance = y->p->how == CK_UNIFORM || y->p->how == CK_NORMAL || y->p->how == CK_OUTLIERS;
     double rounded = 0;
     for (int i = 0; i < 2 && y->p->qkv != DD_FMT_F32; i++)
-        rounded = fmax(rounded, 0x1p-8 * (chance ? fmin(sum[i], 6 * sqrt(square[i])) : sum[i]));
+        rounded = fmax(rounded, chance ? fmin(sum[i], 6 * sqrt(square[i])) : sum[i]);
     return fmin((n + rounded + fabs(want) * (f + 3 * CK_EPS)) / (1 - f), trivial) + flush;
 }
 
@@ -236,7 +238,7 @@ static void build(ck_case *c)
     g->heads = ck_slices(c, "heads", 3 * (int64_t)p->h * p->e, 3 * (int64_t)p->e, p->heads, &list);
     const int64_t heads = ck_active(list, 3 * (int64_t)p->h * p->e) / (3 * p->e);
     g->ldq = ck_ld(p->qkv, heads * g->ld_head, !p->odd ? DD_CHUNK : p->qkv == DD_FMT_F32 ? 5 : 2);
-    g->ldo = ck_ld(p->out, heads * p->e, !p->odd ? DD_CHUNK : p->out == DD_FMT_F32 ? 3 : 2);
+    g->ldo = ck_ld(p->out, heads * p->e, !p->odd ? DD_CHUNK : ck_format_bytes(p->out) == 4 ? 3 : 2);
     const ck_matrix qkv = ck_matrix_open(c, "qkv", p->qkv, rows, g->ldq, false);
     const ck_matrix out = ck_matrix_open(c, "out", p->out, rows, g->ldo, true);
     g->qkv = qkv.t->p;
@@ -265,7 +267,7 @@ static bool variant(ck_case *c, int i)
     const params *p = c->params;
     dd_attention_args *g = &c->variant_args.attention;
     const ck_matrix m = {&c->tensors[c->n_tensors - 1], p->out, (int64_t)p->r * p->s, c->args.attention.ldo};
-    const int64_t size = p->qkv == DD_FMT_F32 ? 4 : 2, out_size = p->out == DD_FMT_F32 ? 4 : 2, rows = p->s, e = p->e;
+    const int64_t size = ck_format_bytes(p->qkv), out_size = ck_format_bytes(p->out), rows = p->s, e = p->e;
     if (p->heads != CK_NULL || i > 1) return false;
     for (size_t j = 0; j < m.t->n; j++) c->variant_map[j] = CK_UNTOUCHED;
     c->variant_args = c->args;

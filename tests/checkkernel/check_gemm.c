@@ -14,13 +14,16 @@
  *   without a common sign have |partial| <= 6 sqrt(sum (a w)^2), about 6 s sqrt(pi/2) / sqrt(K) for normal ones, so that all
  *   cuts together are below 2 u K/8 7.5 s / sqrt(K) = 1.9 sqrt(K) u s: within 6 sqrt(K) u s. For equal signs partial sums grow
  *   to s evenly and are cut by K/8 u s in total, within K u s.
+ *   TF32 is added 4 or 8 products at a time, K/4 times: a common direction makes 3.8 sqrt(K) u s, for which 4 sqrt(K) is added
+ *   to c below; for equal signs 0.25 K u s of sums, and of products, each cut by less than u of a partial sum, which is s/2 on the
+ *   average, 0.5 K u s.
  * - Subnormals: gradual underflow of a product or sum is at most 2^-150 each; instructions for bfloat16 may flush to
- *   zero at 2^-126, of inputs (times the other factor) and of sums.
+ *   zero at 2^-126, of inputs (times the other factor) and of sums. Those of f16 are not flushed.
  * - GELU: slope at most 1.13. Its exponent z = 2 sqrt(2/pi) (x + 0.044715 x^3) carries 4 roundings, which e^z turns into
- *   a relative error; 8 more for e^z, the sum and the division; below 2^-124 it may become 0. With a bfloat16 result e^z
- *   and 1/x may be approximate: CK_APPROX.
+ *   a relative error; 8 more for e^z, the sum and the division; below 2^-124 it may become 0. With a result of 16 bits e^z
+ *   and 1/x may be approximate: ck_approx.
  * - Residual: two more roundings of c + gate (acc + bias).
- * - A bfloat16 result is the rounding of something within the bound (tensor.c).
+ * - A result of fewer bits is the rounding of something within the bound (tensor.c).
  * Rows that no list names, columns past the result, and what lies beyond the last row stay as they were; columns between
  * units (c_unit) may hold anything. */
 #include <math.h>
@@ -41,7 +44,7 @@ typedef struct params {
     dd_format a, c;
     ck_pattern how;
     dd_dtype stored;
-    bool no_bias, nan;
+    bool no_bias, nan, large; /* large: many results exceed f16 */
 } params;
 
 /* ---- which cases ---- */
@@ -59,6 +62,7 @@ static void add_case(ck_list *l, params p)
         n += (size_t)snprintf(more + n, sizeof more - n, ",stored=%s", p.stored == DD_F16 ? "f16" : "bf16");
     if (p.no_bias) n += (size_t)snprintf(more + n, sizeof more - n, ",nobias");
     if (p.nan) n += (size_t)snprintf(more + n, sizeof more - n, ",nan");
+    if (p.large) n += (size_t)snprintf(more + n, sizeof more - n, ",large");
     ck_list_add(l, &p, sizeof p, "m%d,n%d/%dx%d,k%d/%d,%s-%s,%s,n=%s,k=%s,%s%s", p.m, p.n, p.unit,
                 p.parts ? p.parts : 1, p.k, p.k_unit, ck_format_name(p.a), ck_format_name(p.c), epilogues[p.epilogue],
                 ck_mask_name(p.by_n), ck_mask_name(p.by_k), ck_pattern_name(p.how), more);
@@ -66,7 +70,9 @@ static void add_case(ck_list *l, params p)
 
 static const dd_format formats[][2] = {{DD_FMT_F32, DD_FMT_F32},          {DD_FMT_BF16, DD_FMT_BF16},
                                        {DD_FMT_BF16, DD_FMT_F32},         {DD_FMT_BF16_BLOCKS, DD_FMT_BF16_BLOCKS},
-                                       {DD_FMT_BF16_BLOCKS, DD_FMT_BF16}, {DD_FMT_BF16_BLOCKS, DD_FMT_F32}};
+                                       {DD_FMT_BF16_BLOCKS, DD_FMT_BF16}, {DD_FMT_BF16_BLOCKS, DD_FMT_F32},
+                                       {DD_FMT_F16, DD_FMT_F16},          {DD_FMT_F16, DD_FMT_F32},
+                                       {DD_FMT_TF32, DD_FMT_TF32},        {DD_FMT_TF32, DD_FMT_F32}};
 
 static const int row_counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129};
 
@@ -195,6 +201,9 @@ static void list_rest(ck_list *l)
             p.nan = true;
             add_case(l, p);
             p.nan = false;
+            p.large = true;
+            if (p.c == DD_FMT_F16) add_case(l, p);
+            p.large = false;
         }
     }
 }
@@ -213,7 +222,7 @@ static void list_real(ck_list *l)
         for (int f = 0; f < CK_COUNT(formats); f++) {
             const int d = dits[i].width, h = dits[i].heads, e = d / h, m = l->level == CK_FULL ? 37 : 5;
             const ck_mask half = i % 2 ? CK_ALTERNATE : CK_RANDOM;
-            const int gap = formats[f][0] == DD_FMT_F32 ? 0 : (3 * e + 31) / 32 * 32 - 3 * e;
+            const int gap = ck_format_bytes(formats[f][0]) == 4 ? 0 : (3 * e + 31) / 32 * 32 - 3 * e;
             const params all[] = {
                 {.n = 3 * d, .unit = 3 * e, .parts = 3, .k = d, .by_n = half, .gap = gap, .rows = -1},
                 {.n = d, .unit = d, .k = d, .k_unit = e, .by_k = half, .epilogue = DD_EPI_RESIDUAL, .rows = -1},
@@ -271,15 +280,14 @@ static double bound_of(const work *w, int64_t item, int64_t i, double sum, doubl
     const params *p = w->p;
     const double k = (double)w->k, cond = ck_abs_dot(w->a + item * w->k, w->w + i * w->k, w->k);
     const double bias = p->no_bias ? 0 : fabs((double)w->g->bias[ck_column(w->n_list, i)]);
-    const double c = (p->how == CK_CONSTANT ? k : fmin(k, 6 * sqrt(k))) + 3;
+    const double root = p->a == DD_FMT_TF32 ? 10 * sqrt(k) : 6 * sqrt(k);
+    const double c = (p->how == CK_CONSTANT ? k : fmin(k, root)) + 3;
     const double flush = p->a == DD_FMT_F32 ? (k + 2) * 0x1p-149 : (3 * k + 4) * CK_FLUSH;
     const double b = c * CK_EPS * (cond + bias) + flush;
     const double z = 1.5957691216 * fabs(sum) * (1 + 0.044715 * sum * sum);
     switch (p->epilogue) {
     case DD_EPI_BIAS: return b;
-    case DD_EPI_GELU:
-        return 1.13 * b + (CK_EPS * (8 + 4 * fmin(z, 110)) + (p->c == DD_FMT_F32 ? 0 : CK_APPROX)) * fabs(want) +
-               0x1p-124;
+    case DD_EPI_GELU: return 1.13 * b + (CK_EPS * (8 + 4 * fmin(z, 110)) + ck_approx(p->c)) * fabs(want) + 0x1p-124;
     case DD_EPI_RESIDUAL: break;
     }
     return fabs(gate) * b + 2 * CK_EPS * (fabs(old) + fabs(want) + fabs(gate * sum)) + 0x1p-149;
@@ -353,8 +361,7 @@ static void build(ck_case *c)
     const params *p = c->params;
     dd_gemm_args *g = &c->args.gemm;
     work w = {.p = p, .g = g, .c_unit = p->unit + p->gap, .live = p->rows >= 0 ? p->rows : p->m};
-    const dd_dtype as = p->a == DD_FMT_F32 ? DD_F32 : DD_BF16;
-    ck_weight_open(c, p->n, p->k, p->unit, p->parts, p->stored, as, CK_NORMAL);
+    ck_weight_open(c, p->n, p->k, p->unit, p->parts, p->stored, dd_format_dtype(p->a), CK_NORMAL);
     *g = (dd_gemm_args){.a_format = p->a, .c_format = p->c, .m = p->m, .epilogue = p->epilogue, .s = TOKENS};
     g->n = ck_slices(c, "n_slices", p->n, p->unit, p->by_n, &w.n_list);
     g->k = ck_slices(c, "k_slices", p->k, p->k_unit, p->by_k, &w.k_list);
@@ -365,9 +372,9 @@ static void build(ck_case *c)
     /* Rows of a begin at multiples of 16 bytes in half of the cases, those of c in some of these: kernels may then read and
      * write in another way. In those rows of a lie beside each other where they can, so that nothing is behind the last. */
     const int64_t up = DD_CHUNK - w.k % DD_CHUNK;
-    const int64_t more = p->m % 4 == 0 ? up % DD_CHUNK : p->m % 2 == 0 ? up : p->a == DD_FMT_F32 ? 3 : 2;
+    const int64_t more = p->m % 4 == 0 ? up % DD_CHUNK : p->m % 2 == 0 ? up : ck_format_bytes(p->a) == 4 ? 3 : 2;
     g->lda = ck_ld(p->a, w.k, more);
-    g->ldc = ck_ld(p->c, w.width, p->m % 4 == 0 ? DD_CHUNK - w.width % DD_CHUNK : p->c == DD_FMT_F32 ? 5 : 2);
+    g->ldc = ck_ld(p->c, w.width, p->m % 4 == 0 ? DD_CHUNK - w.width % DD_CHUNK : ck_format_bytes(p->c) == 4 ? 5 : 2);
     if (!p->no_bias) g->bias = ck_in_f32(c, "bias", (size_t)p->n, CK_NORMAL);
     if (p->rows >= 0) g->rows = ck_row_list(c, p->m, p->rows);
     if (p->epilogue == DD_EPI_RESIDUAL) {
@@ -380,6 +387,8 @@ static void build(ck_case *c)
     g->c = w.c.t->p;
     w.a = ck_alloc((size_t)(w.live * w.k + 1) * sizeof *w.a);
     ck_fill(&c->rng, w.a, (size_t)(w.live * w.k), p->how);
+    if (p->large) /* results of 2 x 17000 on the average; inputs stay below 65504 */
+        for (int64_t i = 0; i < w.live * w.k; i++) w.a[i] *= 17000;
     if (p->nan && w.live > 1 && w.k > 0) w.a[w.k + w.k / 2] = dd_f32_from_bits(0x7fc00000);
     for (int64_t row = 0; row < w.live; row++)
         for (int64_t k = 0; k < w.k; k++) {
@@ -416,7 +425,7 @@ static bool some_rows(ck_case *c, int first, int count)
     const params *p = c->params;
     dd_gemm_args *g = &c->variant_args.gemm;
     const ck_matrix m = result_of(c);
-    const int64_t bytes = p->a == DD_FMT_F32 ? 4 : 2, out_bytes = p->c == DD_FMT_F32 ? 4 : 2;
+    const int64_t bytes = ck_format_bytes(p->a), out_bytes = ck_format_bytes(p->c);
     clear_map(c);
     g->a = (const char *)g->a + first * g->lda * bytes;
     g->c = (char *)g->c + first * g->ldc * out_bytes;

@@ -97,13 +97,16 @@ const ck_impl *ck_impls(int *n)
 
 bool ck_impl_reads(const ck_impl *impl, dd_format input)
 {
-    return input == DD_FMT_F32 || impl->all_formats || input == impl->bf16;
+    if (input == DD_FMT_F32 || impl->all_formats) return true;
+    return input == impl->bf16 || (input == DD_FMT_F16 && impl->f16) || (input == DD_FMT_TF32 && impl->tf32);
 }
 
 bool ck_impl_writes_rows(const ck_impl *impl, dd_format input, dd_format rows)
 {
     if (impl->all_formats || rows == DD_FMT_F32) return true;
-    return input != DD_FMT_F32 && impl->bf16 != DD_FMT_F32 && (rows == DD_FMT_BF16 || rows == impl->bf16);
+    if (rows == DD_FMT_F16 || rows == DD_FMT_TF32) return input == rows && ck_impl_reads(impl, rows);
+    if (dd_format_dtype(input) != DD_BF16) return false;
+    return impl->bf16 != DD_FMT_F32 && (rows == DD_FMT_BF16 || rows == impl->bf16);
 }
 
 dd_status ck_call(const dd_ops *ops, dd_op_id op, const dd_exec *exec, const dd_op_args *args)
@@ -146,6 +149,9 @@ const char *ck_format_name(dd_format f)
     case DD_FMT_F32: return "f32";
     case DD_FMT_BF16: return "bf16";
     case DD_FMT_BF16_BLOCKS: return "blocks";
+    case DD_FMT_F16: return "f16";
+    case DD_FMT_TF32: return "tf32";
+    case DD_FMT_COUNT: break;
     }
     return "?";
 }

@@ -19,6 +19,7 @@ struct ck_impl {
     bool order_by_shape; /* the order of a sum may depend on all sizes: parts have the bits of the whole in no case */
     bool all_formats;    /* every format that ops.h allows; else float32, and bf16 as below */
     dd_format bf16;      /* format of GEMM inputs in bf16; DD_FMT_F32: it has none */
+    bool f16, tf32;      /* takes DD_FMT_F16, DD_FMT_TF32 */
     int isa;             /* dd_cpu_isa, or -1 */
     size_t (*packed_bytes)(const ck_impl *impl, const dd_weight_desc *desc);
     dd_status (*pack)(const ck_impl *impl, const dd_weight_desc *desc, void *storage, dd_packed **out);

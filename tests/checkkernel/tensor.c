@@ -32,6 +32,7 @@ static void poison(ck_tensor *t)
 {
     for (size_t i = 0; i < t->n; i++) {
         switch (t->dtype) {
+        case DD_F16:
         case DD_BF16: ((uint16_t *)t->p)[i] = CK_POISON_BF16; break;
         case DD_U8: ((uint8_t *)t->p)[i] = CK_POISON_U8; break;
         default: ((uint32_t *)t->p)[i] = CK_POISON_F32; break;
@@ -63,7 +64,7 @@ static bool map_input(ck_tensor *t, size_t align)
 ck_tensor ck_tensor_open(const char *name, dd_dtype dtype, size_t n, bool output, bool aligned)
 {
     ck_tensor t = {.name = name, .dtype = dtype, .output = output, .n = n, .bytes = n * dd_dtype_bytes(dtype)};
-    const bool free_place = dtype != DD_BF16 && !aligned;
+    const bool free_place = dd_rounded(1 + 0x1p-13f, dtype) != 1 && !aligned; /* not of fewer bits than float32 */
     if (output || !map_input(&t, free_place ? 1 : 64)) {
         t.base = ck_alloc(t.bytes + 2 * GUARD + 64);
         t.p = t.base + GUARD + (dtype == DD_F32 && free_place ? 4 : 0);
@@ -111,6 +112,7 @@ bool ck_guards_hold(const ck_tensor *t)
 uint32_t ck_bits_at(const ck_tensor *t, const void *p, size_t i)
 {
     switch (t->dtype) {
+    case DD_F16:
     case DD_BF16: return ((const uint16_t *)p)[i];
     case DD_U8: return ((const uint8_t *)p)[i];
     default: return ((const uint32_t *)p)[i];
@@ -121,19 +123,20 @@ double ck_value_at(const ck_tensor *t, const void *p, size_t i)
 {
     const uint32_t bits = ck_bits_at(t, p, i);
     switch (t->dtype) {
-    case DD_F32: return (double)dd_f32_from_bits(bits);
+    case DD_F32:
+    case DD_TF32: return (double)dd_f32_from_bits(bits);
+    case DD_F16: return (double)dd_f16_to_f32((uint16_t)bits);
     case DD_BF16: return (double)dd_bf16_to_f32((uint16_t)bits);
     default: return (double)(int32_t)bits;
     }
 }
 
 /* Rounding is monotonic: the rounding of a number within bound of want lies between those of want - bound and want +
- * bound. This is "one rounding of the output" without a constant. */
-static bool bf16_near(double want, double bound, double got)
+ * bound. This is "one rounding of the output" without a constant. What is too large for f16 rounds to infinity. */
+static bool rounded_near(dd_dtype t, double want, double bound, float got)
 {
-    const double low = (double)dd_bf16_to_f32(dd_f32_to_bf16((float)(want - bound)));
-    const double high = (double)dd_bf16_to_f32(dd_f32_to_bf16((float)(want + bound)));
-    return low <= got && got <= high;
+    const float low = dd_rounded((float)(want - bound), t), high = dd_rounded((float)(want + bound), t);
+    return low <= got && got <= high && dd_rounded(got, t) == got;
 }
 
 bool ck_element_ok(const ck_tensor *t, size_t i)
@@ -143,7 +146,7 @@ bool ck_element_ok(const ck_tensor *t, size_t i)
     switch (e->kind) {
     case CK_KEEP: return bits == ck_bits_at(t, t->initial, i);
     case CK_BITS: return bits == e->bits;
-    case CK_ZERO: return t->dtype == DD_F32 ? (bits & 0x7fffffffu) == 0 : (bits & 0x7fffu) == 0;
+    case CK_ZERO: return dd_dtype_bytes(t->dtype) == 4 ? (bits & 0x7fffffffu) == 0 : (bits & 0x7fffu) == 0;
     case CK_SAME:
     case CK_FREE: return true;
     case CK_NEAR: break;
@@ -151,6 +154,7 @@ bool ck_element_ok(const ck_tensor *t, size_t i)
     const double got = ck_value_at(t, t->p, i);
     const bool finite = dd_f32_finite((float)got);
     if (!dd_f32_finite((float)e->want)) return !finite;
+    if (t->dtype == DD_F16) return rounded_near(DD_F16, e->want, e->bound, (float)got);
     if (!finite) return false;
-    return t->dtype == DD_BF16 ? bf16_near(e->want, e->bound, got) : fabs(got - e->want) <= e->bound;
+    return t->dtype == DD_F32 ? fabs(got - e->want) <= e->bound : rounded_near(t->dtype, e->want, e->bound, (float)got);
 }

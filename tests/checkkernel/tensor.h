@@ -3,7 +3,7 @@
  *
  * Before every run a tensor is put back to its initial contents: the data of an input; poison, a NaN, in every element of
  * an output that the case did not set. After it, inputs and elements marked CK_KEEP must hold the same bits. Float32
- * tensors may lie at any multiple of 4 bytes and do; those of bfloat16 are aligned to 64 bytes. Behind an input comes a page
+ * tensors may lie at any multiple of 4 bytes and do; those of other formats are aligned to 64 bytes. Behind an input comes a page
  * that nobody may read: a kernel that reads too far is stopped there, see main.c. (Not under the address sanitizer, which
  * has its own way.) */
 #ifndef DD_TESTS_CHECKKERNEL_TENSOR_H
@@ -14,12 +14,12 @@
 #include "kernels/ops.h"
 
 #define CK_POISON_F32 0x7fc0beefu /* a quiet NaN */
-#define CK_POISON_BF16 0x7fceu
+#define CK_POISON_BF16 0x7fceu    /* of f16 too */
 #define CK_POISON_U8 0xa5u
 
 typedef enum ck_kind {
     CK_KEEP, /* not written: the initial bits */
-    CK_NEAR, /* within bound of want; a bf16 value is the rounding of something within bound of want */
+    CK_NEAR, /* within bound of want; in fewer bits than float32 the rounding of something within bound of want */
     CK_ZERO, /* +0 or -0 */
     CK_BITS, /* `bits` exactly */
     CK_SAME, /* anything, but the same in every run */

@@ -76,7 +76,8 @@ same "bound: -o still writes the plan" p.json again.json
 # ---- refused ----
 refused 2 'H100, H200, A100, RTX4090, L4' "${plan[@]}" --device V100
 refused 2 'H100, H200, A100, RTX4090, L4' "${plan[@]}" --device 0
-refused 2 "precision 'fp8'" "${bound[@]}" --precision fp8
+refused 2 "precision 'int3'" "${bound[@]}" --precision int3
+refused 3 "precision fp8: no backend" "${bound[@]}" --precision fp8
 refused 2 'tokens' "${bound[@]}" --tokens 0
 refused 2 'batch-size' "${bound[@]}" --batch-size 0
 refused 2 'launch-us' "${bound[@]}" --launch-us -1

@@ -86,8 +86,9 @@ refused 2 '--cfg-interval' sample --ckpt "$GLYPHS" --cfg-interval=5
 refused 2 'one of' sample --ckpt "$GLYPHS" --seed-mode both
 refused 2 'one of' sample --ckpt "$GLYPHS" --progress fancy
 refused 2 'cfg-channels' sample --ckpt "$GLYPHS" --cfg-channels 2
-for v in fp16 tf32 fp8; do refused 3 "precision $v: backend .* computes in fp32 or bf16" sample --ckpt "$GLYPHS" --precision $v; done
-refused 2 "precision 'int3' is not known: auto, fp32 or bf16" info --precision int3
+for v in fp16 tf32; do refused 3 "precision $v: backend .* computes in fp32 or bf16" sample --ckpt "$GLYPHS" --precision $v; done
+refused 3 "precision fp8: no backend" sample --ckpt "$GLYPHS" --precision fp8
+refused 2 "precision 'int3' is not known: auto, fp32, tf32, bf16 or fp16" info --precision int3
 DYDIT_ISA=avx3 refused 2 'DYDIT_ISA=avx3 is not known: portable, avx2, avx512, avx512bf16 or amx' info
 accepted info
 check "info lists instruction sets" grep -q -E -x 'isas  *portable(, (avx2|avx512|(avx512bf16|amx)( \(emulated\))?))*' "$OUT"

@@ -3,7 +3,7 @@
 # The CUDA backend, host side and kernels, under the emulator: `--backend emu` as users and the library call it. Run by
 # tests/run.sh in `test` mode as one shell test, or by hand; prints `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
 #
-# Goldens and sessions are the unit programs with DYDIT_TEST_BACKEND=emu: all forward passes in fp32 and bf16, the
+# Goldens and sessions are the unit programs with DYDIT_TEST_BACKEND=emu: all forward passes in every precision, the
 # sampling runs of ten steps; not the demo run of 50 steps, which takes minutes here.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/emu/lib.bash
@@ -49,24 +49,27 @@ letters() { # NAME FLAGS...
 # distance FILE FILE: the largest difference of two outputs
 distance() { "$tools/st_look" compare "$1" out "$2" out inf | sed 's/^largest difference \([^ ]*\) .*/\1/'; }
 
-# Forced masks. In fp32 within 1e-5, as the goldens; the largest output is above 1. In bf16 the reference rounds where emu
-# does, so both lie at the same distance from fp32; the largest of some thousand differences scatters by less than a factor
+# Forced masks. In fp32 within 1e-5, as the goldens; the largest output is above 1. In fewer bits the reference rounds where
+# emu does, so both lie at the same distance from fp32; the largest of some thousand differences scatters by less than a factor
 # of 2, a wrong op is off by more.
 forced_masks() {
-    local p f e32 r16 e16
+    local p f e32 reference own
     local eval=("$dydit" eval -m "$glyphs" -i "$like_glyphs" --in-prefix golden. -q)
     run "reference, fp32" "${eval[@]}" --backend ref --precision fp32 --trace -o trace.st
     "$tools/st_edit" trace.st masks.st rename tokens golden.tokens || not_ok "the masks are renamed"
-    for p in fp32 bf16; do
+    for p in fp32 bf16 fp16 tf32; do
         for f in ref emu; do
             run "$f, $p, masks forced" "${eval[@]}" --backend $f --precision $p --token-masks masks.st -o $f-$p.st
         done
     done
-    e32=$(distance ref-fp32.st emu-fp32.st) r16=$(distance ref-fp32.st ref-bf16.st) e16=$(distance ref-fp32.st emu-bf16.st)
+    e32=$(distance ref-fp32.st emu-fp32.st)
     awk -v e="$e32" 'BEGIN { exit !(e != "" && e <= 1e-5) }'
     verdict $? "forced masks, fp32: off by $e32"
-    awk -v r="$r16" -v e="$e16" 'BEGIN { exit !(r > 0 && e <= 2 * r && e >= r / 2) }'
-    verdict $? "forced masks, bf16: $e16 from fp32, the reference $r16"
+    for p in bf16 fp16 tf32; do
+        reference=$(distance ref-fp32.st ref-$p.st) own=$(distance ref-fp32.st emu-$p.st)
+        awk -v r="$reference" -v e="$own" 'BEGIN { exit !(r > 0 && e <= 2 * r && e >= r / 2) }'
+        verdict $? "forced masks, $p: $own from fp32, the reference $reference"
+    done
 }
 
 # ---- failures --------------------------------------------------------------------------------------------------------

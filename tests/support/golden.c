@@ -119,14 +119,14 @@ dydit_ctx *golden_ctx(const char *backend, int threads)
     return ctx;
 }
 
-dydit_ctx *golden_ctx_bf16(const char *backend, int threads)
+dydit_ctx *golden_ctx_in(const char *precision, const char *backend, int threads)
 {
     dydit_options o;
     dydit_ctx *ctx = NULL;
     dydit_options_init(&o, sizeof o);
     o.backend = backend;
     o.threads = threads;
-    o.precision = "bf16";
+    o.precision = precision;
     if (dydit_open(&ctx, &o) != DYDIT_OK) dydit_close(&ctx);
     return ctx;
 }

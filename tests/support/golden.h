@@ -35,8 +35,8 @@ const char *golden_backend(void);
 
 /* A context on a backend in fp32, a model; failures end the test. */
 dydit_ctx *golden_ctx(const char *backend, int threads);
-/* In bf16; NULL where the backend has no bf16 here. */
-dydit_ctx *golden_ctx_bf16(const char *backend, int threads);
+/* In another precision; NULL where the backend lacks it here. */
+dydit_ctx *golden_ctx_in(const char *precision, const char *backend, int threads);
 dydit_model *golden_model(dydit_ctx *ctx, const char *path);
 
 #endif

@@ -174,8 +174,8 @@ static void wrong_options(void **state)
     refused(&o, DYDIT_TEXT, "name of a device");
     o = h100(), o.device = "H1000";
     refused(&o, DYDIT_TEXT, "H100, H200, A100, RTX4090, L4");
-    o = h100(), o.precision = "fp16";
-    refused(&o, DYDIT_TEXT, "fp16");
+    o = h100(), o.precision = "int3";
+    refused(&o, DYDIT_TEXT, "int3");
     o = h100(), o.batch_size = 0;
     refused(&o, DYDIT_TEXT, "batch size 0");
     o = h100(), o.tokens = NAN;

@@ -21,7 +21,8 @@ static void nearly(double have, double want)
 static void the_largest_binds(void **state)
 {
     (void)state;
-    dd_work w = {.macs = 1000, .weights = 1000000, .read = 2000000, .written = 3000000, .launches = 1, .tensor = true};
+    dd_work w = {
+        .macs = 1000, .weights = 1000000, .read = 2000000, .written = 3000000, .launches = 1, .unit = DD_UNIT_TENSOR};
     dd_bound_sum s = dd_bound_op(&w, &all_tokens);
     nearly(dd_bound_seconds(&s), 6e-6);
     assert_int_equal(dd_bound_binder(&s), DD_BY_MEMORY);
@@ -33,7 +34,7 @@ static void the_largest_binds(void **state)
     s = dd_bound_op(&w, &all_tokens);
     nearly(dd_bound_seconds(&s), 9e-6);
     assert_int_equal(dd_bound_binder(&s), DD_BY_MACS);
-    w.tensor = false;
+    w.unit = DD_UNIT_FP32;
     s = dd_bound_op(&w, &all_tokens);
     nearly(dd_bound_seconds(&s), 90e-6);
     assert_string_equal(dd_binder_name(DD_BY_MEMORY), "memory");
@@ -41,7 +42,8 @@ static void the_largest_binds(void **state)
     assert_string_equal(dd_binder_name(DD_BY_LAUNCH), "launch");
 }
 
-/* Where memory and launches cost nothing: tensor cores multiply what is bf16, and nothing else. */
+/* Where memory and launches cost nothing. In float32 there are no tensor cores; TF32 has half of the rate of 16 bits, and
+ * three products of it make one of the routers'; attention in tf32 is float32. */
 static void peaks_follow_the_format(void **state)
 {
     (void)state;
@@ -50,14 +52,22 @@ static void peaks_follow_the_format(void **state)
     static const dd_op_kind operands[] = {DD_KIND_COND, DD_KIND_QKV, DD_KIND_ATTENTION, DD_KIND_PROJ,
                                           DD_KIND_FC1,  DD_KIND_FC2, DD_KIND_FINAL};
     rig r = rig_open(MODEL_D64, "ref");
-    for (int bf16 = 0; bf16 < 2; bf16++) {
-        sampling(&r, 1, bf16 ? DD_FMT_BF16 : DD_FMT_F32);
+    static const struct {
+        dd_format input;
+        double operand, attention, route;
+    } all[] = {{DD_FMT_F32, 10e12, 10e12, 10e12},
+               {DD_FMT_BF16, 100e12, 100e12, 100e12 / 6},
+               {DD_FMT_F16, 100e12, 100e12, 100e12 / 6},
+               {DD_FMT_TF32, 50e12, 10e12, 100e12 / 6}};
+    for (size_t f = 0; f < sizeof all / sizeof all[0]; f++) {
+        sampling(&r, 1, all[f].input);
         const dd_bound b = bound_of(&r, &terms);
         for (size_t i = 0; i < sizeof operands / sizeof operands[0]; i++) {
             const dd_bound_sum *s = &b.kind[operands[i]];
-            nearly(s->by[DD_BY_MACS], 2 * (double)s->work.macs / (bf16 ? 100e12 : 10e12));
+            const double flops = operands[i] == DD_KIND_ATTENTION ? all[f].attention : all[f].operand;
+            nearly(s->by[DD_BY_MACS], 2 * (double)s->work.macs / flops);
         }
-        nearly(b.kind[DD_KIND_ROUTE].by[DD_BY_MACS], 2 * (double)b.kind[DD_KIND_ROUTE].work.macs / 10e12);
+        nearly(b.kind[DD_KIND_ROUTE].by[DD_BY_MACS], 2 * (double)b.kind[DD_KIND_ROUTE].work.macs / all[f].route);
         nearly(b.kind[DD_KIND_EMBED].by[DD_BY_MACS], 2 * (double)b.kind[DD_KIND_EMBED].work.macs / 10e12);
     }
     rig_close(&r);

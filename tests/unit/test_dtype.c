@@ -22,6 +22,7 @@ static void sizes(void **state)
     assert_int_equal(dd_dtype_bytes(DD_F64), 8);
     assert_int_equal(dd_dtype_bytes(DD_I64), 8);
     assert_int_equal(dd_dtype_bytes(DD_I32), 4);
+    assert_int_equal(dd_dtype_bytes(DD_TF32), 4);
     assert_int_equal(dd_dtype_bytes(DD_U8), 1);
 }
 
@@ -67,9 +68,63 @@ static void bf16_rounding(void **state)
     }
 }
 
+/* The same of f16: the middle is exact in float32, its neighbours are next to it. Behind the largest comes infinity. */
+static void f16_rounding(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 0x10000; h++) {
+        const float f = dd_f16_to_f32((uint16_t)h);
+        if ((h & 0x7c00) == 0x7c00) {
+            if (!is_nan_bits(dd_f32_bits(f))) assert_int_equal(dd_f32_to_f16(f), h);
+            continue;
+        }
+        assert_int_equal(dd_f32_to_f16(f), h);
+        const float next = (h & 0x7fff) == 0x7bff ? copysignf(65536, f) : dd_f16_to_f32((uint16_t)(h + 1));
+        const uint32_t middle = dd_f32_bits(f + (next - f) / 2);
+        assert_int_equal(dd_f32_to_f16(dd_f32_from_bits(middle - 1)), h);
+        assert_int_equal(dd_f32_to_f16(dd_f32_from_bits(middle)), h + (h & 1)); /* tie: to even */
+        assert_int_equal(dd_f32_to_f16(dd_f32_from_bits(middle + 1)), h + 1);
+    }
+    assert_int_equal(dd_f32_to_f16(1e30f), 0x7c00);
+    assert_int_equal(dd_f32_to_f16(-1e30f), 0xfc00);
+    assert_int_equal(dd_f32_to_f16(1e-30f), 0);
+    assert_int_equal(dd_f32_to_f16(-1e-30f), 0x8000);
+}
+
+/* Every upper half of the bits, with what decides in the lower one. */
+static void tf32_rounding(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 1u << 19; h++) {
+        const uint32_t u = h << 13;
+        if ((u & 0x7f800000u) == 0x7f800000u) continue;
+        assert_int_equal(dd_f32_bits(dd_f32_to_tf32(dd_f32_from_bits(u))), u);
+        assert_int_equal(dd_f32_bits(dd_f32_to_tf32(dd_f32_from_bits(u | 0x0fff))), u);
+        assert_int_equal(dd_f32_bits(dd_f32_to_tf32(dd_f32_from_bits(u | 0x1000))), u + ((h & 1) << 13));
+        assert_int_equal(dd_f32_bits(dd_f32_to_tf32(dd_f32_from_bits(u | 0x1001))), u + 0x2000);
+    }
+    assert_true(isinf(dd_f32_to_tf32(HUGE_VALF)));
+}
+
+static void rounded_as(void **state)
+{
+    (void)state;
+    const float x = 1.0f + 0x1p-8f + 0x1p-11f + 0x1p-20f; /* just above ties of f16 and of TF32 */
+    assert_true(dd_rounded(x, DD_F32) == x);
+    assert_true(dd_rounded(x, DD_TF32) == 1.0f + 0x1p-8f + 0x1p-10f);
+    assert_true(dd_rounded(x, DD_F16) == 1.0f + 0x1p-8f + 0x1p-10f);
+    assert_true(dd_rounded(x, DD_BF16) == 1.0f + 0x1p-7f);
+    assert_true(dd_rounded(0x1p20f, DD_TF32) == 0x1p20f && isinf(dd_rounded(0x1p20f, DD_F16)));
+}
+
 static void nan_stays_nan(void **state)
 {
     (void)state;
+    for (uint32_t payload = 1; payload < 0x800000; payload += payload < 0x20000 ? 1 : 4099) {
+        const float nan = dd_f32_from_bits(0xff800000 | payload);
+        assert_true(is_nan_bits(dd_f32_bits(dd_f16_to_f32(dd_f32_to_f16(nan)))));
+        assert_true(is_nan_bits(dd_f32_bits(dd_f32_to_tf32(nan))));
+    }
     for (uint32_t payload = 1; payload < 0x800000; payload += payload < 0x20000 ? 1 : 4099) {
         assert_true(is_nan_bits((uint32_t)dd_f32_to_bf16(dd_f32_from_bits(0x7f800000 | payload)) << 16));
         assert_true(is_nan_bits((uint32_t)dd_f32_to_bf16(dd_f32_from_bits(0xff800000 | payload)) << 16));
@@ -122,6 +177,9 @@ int main(void)
         cmocka_unit_test(bf16_round_trip),
         cmocka_unit_test(bf16_rounding),
         cmocka_unit_test(nan_stays_nan),
+        cmocka_unit_test(f16_rounding),
+        cmocka_unit_test(tf32_rounding),
+        cmocka_unit_test(rounded_as),
         cmocka_unit_test(finite_by_exponent_bits),
         cmocka_unit_test(threshold_equals_sigmoid),
     };

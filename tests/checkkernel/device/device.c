@@ -332,6 +332,8 @@ ck_impl ck_device_impl(void)
                      .missing = missing_device(),
                      .emulated = strcmp(CK_DEVICE, "emu") == 0,
                      .bf16 = DD_FMT_BF16,
+                     .f16 = true,
+                     .tf32 = true,
                      .isa = -1,
                      .packed_bytes = packed_bytes,
                      .pack = pack,

@@ -33,15 +33,15 @@ report() {
     fi
 }
 
-# values OP MOST SETTINGS...: cases with bf16 operands; some must pass, and ldmatrix must have been used without a conflict
+# values OP CASES MOST SETTINGS...: some must pass, and ldmatrix must have been used without a conflict
 values() {
     local status=0 passed conflicts
-    env "${@:3}" EMU_STATS=1 timeout 300 build/release/emu/checkkernel --impl=emu --quick --op="$1" --case='*bf16-*' \
-        --most="$2" >"$tmp/out" 2>&1 </dev/null || status=$?
+    env "${@:4}" EMU_STATS=1 timeout 300 build/release/emu/checkkernel --impl=emu --quick --op="$1" --case="*$2*" \
+        --most="$3" >"$tmp/out" 2>&1 </dev/null || status=$?
     passed=$(sed -n "s/^$1 *emu *\([1-9][0-9]*\) passed.*/\1/p" "$tmp/out")
     conflicts=$(sed -n 's/.*, \([0-9]* of [1-9][0-9]* ldmatrix phases conflict\)$/\1/p' "$tmp/out")
     [ -n "$passed" ] && [ "${conflicts%% *}" = 0 ] || status=1
-    report "$1, ${*:3}" $status "${passed:-nothing} passed, ${conflicts:-no ldmatrix}"
+    report "$1, ${2#,}, ${*:4}" $status "${passed:-nothing} passed, ${conflicts:-no ldmatrix}"
 }
 
 tiles() { # CONFIG SETTINGS...
@@ -51,10 +51,17 @@ tiles() { # CONFIG SETTINGS...
 }
 
 if build release build/release/emu/checkkernel build/release/emu/test_tiles; then
-    for op in "gemm 200000" "attention 2000000"; do
+    for cases in "gemm ,bf16- 200000" "attention ,bf16- 2000000"; do
         # shellcheck disable=SC2086 # words
         for settings in "EMU_MMA=exact EMU_ARCH=80" "EMU_MMA=truncate EMU_ARCH=80" \
-            "EMU_MMA=truncate EMU_ARCH=90 EMU_ORDER=random"; do values $op $settings; done
+            "EMU_MMA=truncate EMU_ARCH=90 EMU_ORDER=random"; do values $cases $settings; done
+    done
+    # The other types share that code. Split: the router's products of TF32 that make up float32.
+    for cases in "gemm ,f16- 40000" "attention ,f16- 400000" "gemm ,tf32- 40000" "route ,split 10000000"; do
+        # shellcheck disable=SC2086 # words
+        for settings in "EMU_MMA=exact EMU_ARCH=80 EMU_ORDER=random" "EMU_MMA=truncate EMU_ARCH=80"; do
+            values $cases $settings
+        done
     done
     for arch in 80 86 90; do tiles release EMU_MMA=truncate EMU_ARCH=$arch; done
     tiles release EMU_ORDER=reverse

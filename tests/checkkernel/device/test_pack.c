@@ -17,7 +17,7 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
-static const dd_dtype stored[] = {DD_F32, DD_F16, DD_BF16}, kept[] = {DD_F32, DD_BF16};
+static const dd_dtype stored[] = {DD_F32, DD_F16, DD_BF16}, kept[] = {DD_F32, DD_BF16, DD_F16, DD_TF32};
 
 static void must(cudaError_t e)
 {
@@ -51,7 +51,7 @@ static int32_t pack(const dd_weight_desc *d, int64_t rows, int32_t flag, void *o
 }
 
 /* Any bits of a finite value, first those that rounding could get wrong: ties, subnormals, negative zero, the largest. */
-static void fill(ck_rng *r, void *data, size_t n, dd_dtype dtype)
+static void fill(ck_rng *r, void *data, size_t n, dd_dtype dtype, dd_dtype as)
 {
     static const uint32_t f32[] = {0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff,
                                    0x80000000, 1,          0x007fffff, 0x7f7f7fff};
@@ -64,6 +64,8 @@ static void fill(ck_rng *r, void *data, size_t n, dd_dtype dtype)
         case DD_F16: ((uint16_t *)data)[i] = i < 8 ? f16[i] : (uint16_t)(any & 0xbfffu); break;
         default: ((uint16_t *)data)[i] = i < 8 ? bf16[i] : (uint16_t)(any & 0xbfffu); break;
         }
+        if (as == DD_F16 && dtype == DD_F32 && i == 7) ((uint32_t *)data)[i] = 0x477fefff; /* the largest there */
+        if (as == DD_F16 && dtype == DD_BF16 && i < 2) ((uint16_t *)data)[i] = (uint16_t)(0x477f | i << 15);
     }
 }
 
@@ -72,8 +74,10 @@ static void assert_packed(const dd_weight_desc *d, const void *packed, int64_t r
     for (int64_t i = 0; i < d->n * d->k; i++) {
         const int64_t from = dd_weight_row(d, i / d->k) * d->k + i % d->k;
         const float want = dd_load_f32((const char *)d->data + (size_t)from * dd_dtype_bytes(d->dtype), d->dtype);
-        const int same = d->as == DD_F32 ? ((const uint32_t *)packed)[i] == dd_f32_bits(want)
-                                         : ((const uint16_t *)packed)[i] == dd_f32_to_bf16(want);
+        const uint16_t half = d->as == DD_F16 ? dd_f32_to_f16(want) : dd_f32_to_bf16(want);
+        const int same = dd_dtype_bytes(d->as) == 4
+                             ? ((const uint32_t *)packed)[i] == dd_f32_bits(dd_rounded(want, d->as))
+                             : ((const uint16_t *)packed)[i] == half;
         if (!same)
             fail_msg("n %d, k %d, pieces of %d, dtype %d as %d: element %d is wrong", (int)d->n, (int)d->k, (int)rows,
                      (int)d->dtype, (int)d->as, (int)i);
@@ -91,7 +95,7 @@ static void bits_and_places(void **state)
             for (int as = 0; as < COUNT(kept); as++) {
                 const int64_t n = dims[i][0], k = dims[i][1];
                 void *data = malloc((size_t)(n * k) * 4), *packed = malloc((size_t)(n * k) * 4);
-                fill(&r, data, (size_t)(n * k), stored[t]);
+                fill(&r, data, (size_t)(n * k), stored[t], kept[as]);
                 const dd_weight_desc d = {.name = "w",
                                           .data = data,
                                           .dtype = stored[t],
@@ -124,7 +128,7 @@ static void refused_values(void **state)
     static const int rows[] = {0, 4, 5, 9, 10, 11}, depths[] = {16, 19};
     uint32_t data[12 * 19], packed[12 * 19];
     for (int at = 0; at < COUNT(depths) * COUNT(rows) * COUNT(stored) * COUNT(kept) * COUNT(values); at++) {
-        const int k = depths[at % 2], row = rows[at / 2 % COUNT(rows)], v = at / 72;
+        const int k = depths[at % 2], row = rows[at / 2 % COUNT(rows)], v = at / (36 * COUNT(kept));
         const dd_weight_desc d = {.name = "w",
                                   .data = data,
                                   .dtype = stored[at / 12 % 3],
@@ -132,7 +136,7 @@ static void refused_values(void **state)
                                   .k = k,
                                   .n_unit = 12,
                                   .parts = 3,
-                                  .as = kept[at / 36 % 2]};
+                                  .as = kept[at / 36 % COUNT(kept)]};
         const int columns[] = {0, 7, 8, 15, k - 1};
         for (int c = 0; c < COUNT(columns); c++) {
             for (int i = 0; i < 12 * k; i++) put(data, i, d.dtype, 0x3f800000);
@@ -157,6 +161,15 @@ static void overflow_and_flag(void **state)
     assert_int_equal(pack(&d, 1, 1, packed), 1);
     d.as = DD_F32;
     data[8] = 0x7f7fffff;
+    assert_int_equal(pack(&d, 1, 0, packed), 0);
+    d.as = DD_TF32;
+    assert_int_equal(pack(&d, 1, 0, packed), 1);
+    data[8] = 0x7f7fefff;
+    assert_int_equal(pack(&d, 1, 0, packed), 0);
+    d.as = DD_F16;
+    data[8] = 0x477ff000;
+    assert_int_equal(pack(&d, 1, 0, packed), 1);
+    data[8] = 0x477fefff;
     assert_int_equal(pack(&d, 1, 0, packed), 0);
 }
 
@@ -188,7 +201,7 @@ static void refused_arguments(void **state)
     assert_int_equal(dd_cuda_pack_bind(&d, p, storage, &out), DD_ERR_UNSUPPORTED);
     assert_int_equal(dd_cuda_packed_bytes(&d), 0);
     d = good;
-    d.as = DD_F16;
+    d.as = DD_F64;
     assert_int_equal(dd_cuda_pack(NULL, &d, p, 0, 8, p, bad), DD_ERR_ARG);
     d = good;
     d.n_unit = 3;

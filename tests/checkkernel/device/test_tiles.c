@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The tiles of the tensor-core GEMM on the emulator: all give the same bits, whatever is sliced and wherever the result lies;
  * ldmatrix meets no bank conflicts; larger problems get larger tiles. That the bits are right is for checkkernel to say,
- * which takes the tile that dd_cuda_gemm chooses. Prints `ok - NAME` or `not ok - NAME`. */
+ * which takes the tile that dd_cuda_gemm chooses. Prints `ok - NAME` or `not ok - NAME`.
+ *
+ *   test_tiles [TYPE...]     of operands: bf16, f16, tf32; all three unless said otherwise */
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@
 #define LIVE 133
 #define N 192
 #define UNIT 48
-#define K 200 /* 25 chunks: the last step of every tile has depth 8 */
+#define K 200 /* 25 chunks: the last step of every tile is half as deep for 16 bits */
 #define TOKENS 25
 #define SIDE 256 /* room for a row of anything */
 
@@ -47,18 +49,18 @@ static void *upload(const void *p, size_t bytes)
     return to;
 }
 
-/* Values in [-1, 1) as bf16 or float32. */
-static void *draw(size_t n, bool bf16, uint32_t seed)
+/* Values in [-1, 1). */
+static void *draw(size_t n, dd_dtype type, uint32_t seed)
 {
     float *f = malloc(n * sizeof *f);
     uint16_t *h = malloc(n * sizeof *h);
     if (!f || !h) exit(2);
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        f[i] = (float)(int32_t)seed * 0x1p-31f;
-        h[i] = dd_f32_to_bf16(f[i]);
+        f[i] = dd_rounded((float)(int32_t)seed * 0x1p-31f, type);
+        h[i] = type == DD_F16 ? dd_f32_to_f16(f[i]) : dd_f32_to_bf16(f[i]);
     }
-    void *to = bf16 ? upload(h, n * sizeof *h) : upload(f, n * sizeof *f);
+    void *to = dd_dtype_bytes(type) == 2 ? upload(h, n * sizeof *h) : upload(f, n * sizeof *f);
     free(f);
     free(h);
     return to;
@@ -67,36 +69,44 @@ static void *draw(size_t n, bool bf16, uint32_t seed)
 typedef struct problem {
     const char *name;
     dd_epilogue epilogue;
-    dd_format c_format;
+    bool narrow;       /* the result is of the operands' type, else float32 */
     bool slices, list; /* of N and K; of rows */
     int shift;         /* elements by which the result is not aligned */
 } problem;
 
 static const problem problems[] = {
-    {"float32", DD_EPI_BIAS, DD_FMT_F32, false, false, 0},
-    {"bf16", DD_EPI_BIAS, DD_FMT_BF16, true, false, 0},
-    {"bf16, not aligned", DD_EPI_BIAS, DD_FMT_BF16, true, false, 1},
-    {"GELU of counted rows", DD_EPI_GELU, DD_FMT_BF16, true, true, 0},
-    {"residual of counted rows", DD_EPI_RESIDUAL, DD_FMT_F32, true, true, 0},
-    {"residual of counted rows, not aligned", DD_EPI_RESIDUAL, DD_FMT_F32, true, true, 1},
+    {"float32", DD_EPI_BIAS, false, false, false, 0},
+    {"narrow", DD_EPI_BIAS, true, true, false, 0},
+    {"narrow, not aligned", DD_EPI_BIAS, true, true, false, 1},
+    {"GELU of counted rows", DD_EPI_GELU, true, true, true, 0},
+    {"residual of counted rows", DD_EPI_RESIDUAL, false, true, true, 0},
+    {"residual of counted rows, not aligned", DD_EPI_RESIDUAL, false, true, true, 1},
 };
+
+static const struct {
+    const char *name;
+    dd_format format;
+} types[] = {{"bf16", DD_FMT_BF16}, {"f16", DD_FMT_F16}, {"tf32", DD_FMT_TF32}};
 
 /* Everything on the device but the result; allocated once, freed at the end of the program. */
 typedef struct inputs {
+    dd_format format; /* of a and w */
     void *a, *w, *bias, *table, *n_list, *k_list, *zero, *live, *idx, *row_cond;
     dd_packed *packed;
     _Alignas(64) unsigned char header[DD_CUDA_HEADER];
 } inputs;
 
-static void inputs_open(inputs *in)
+static void inputs_open(inputs *in, dd_format format)
 {
+    const dd_dtype type = dd_format_dtype(format);
     int32_t idx[M], cond[M / TOKENS];
     for (int i = 0; i < M; i++) idx[i] = i < LIVE ? i + i / 8 : 0; /* ascending, with gaps: below M */
     for (int i = 0; i < M / TOKENS; i++) cond[i] = i % 2;
-    in->a = draw(M * SIDE, true, 1);
-    in->w = draw(N * K, true, 2);
-    in->bias = draw(N, false, 3);
-    in->table = draw(2 * N, false, 4);
+    in->format = format;
+    in->a = draw(M * SIDE, type, 1);
+    in->w = draw(N * K, type, 2);
+    in->bias = draw(N, DD_F32, 3);
+    in->table = draw(2 * N, DD_F32, 4);
     in->n_list = upload(n_list, sizeof n_list);
     in->k_list = upload(k_list, sizeof k_list);
     in->zero = upload(&zero, sizeof zero);
@@ -104,7 +114,7 @@ static void inputs_open(inputs *in)
     in->idx = upload(idx, sizeof idx);
     in->row_cond = upload(cond, sizeof cond);
     const dd_weight_desc desc = {
-        .name = "w", .data = in->w, .dtype = DD_BF16, .n = N, .k = K, .n_unit = UNIT, .as = DD_BF16};
+        .name = "w", .data = in->w, .dtype = DD_F32, .n = N, .k = K, .n_unit = UNIT, .as = type};
     if (dd_cuda_pack_bind(&desc, in->w, in->header, &in->packed) != DD_OK) exit(2);
 }
 
@@ -117,12 +127,13 @@ static void inputs_close(inputs *in)
 
 static dd_gemm_args args_of(const inputs *in, const problem *p, void *c)
 {
+    const dd_format c_format = p->narrow ? in->format : DD_FMT_F32;
     dd_gemm_args g = {.a = in->a,
                       .w = in->packed,
                       .bias = in->bias,
-                      .c = (char *)c + p->shift * (p->c_format == DD_FMT_F32 ? 4 : 2),
-                      .a_format = DD_FMT_BF16,
-                      .c_format = p->c_format,
+                      .c = (char *)c + (size_t)p->shift * dd_dtype_bytes(dd_format_dtype(c_format)),
+                      .a_format = in->format,
+                      .c_format = c_format,
                       .lda = SIDE,
                       .ldc = SIDE,
                       .m = M,
@@ -142,7 +153,7 @@ static dd_gemm_args args_of(const inputs *in, const problem *p, void *c)
 /* The result starts from the same values for each tile; they stay where nothing is written. */
 static bool run(const inputs *in, const problem *p, int tile, unsigned char *result)
 {
-    void *c = draw(RESULT / sizeof(float), false, 5);
+    void *c = draw(RESULT / sizeof(float), DD_F32, 5);
     const dd_gemm_args g = args_of(in, p, c);
     const dd_exec exec = {.step = in->zero};
     const dd_status st = dd_cuda_gemm_mma_takes(&g) ? dd_cuda_gemm_mma(&exec, &g, tile) : DD_ERR_UNSUPPORTED;
@@ -155,7 +166,7 @@ static bool same(const inputs *in, const problem *p, int tile)
 {
     static unsigned char first[RESULT], before[RESULT], result[RESULT];
     if (tile == 0) {
-        void *c = draw(RESULT / sizeof(float), false, 5);
+        void *c = draw(RESULT / sizeof(float), DD_F32, 5);
         must(cudaMemcpy(before, c, RESULT, cudaMemcpyDeviceToHost));
         must(cudaFree(c));
     }
@@ -177,18 +188,34 @@ static void check_choice(const inputs *in)
     verdict(falls && last <= 1, "more rows, larger tiles", dd_cuda_gemm_mma_names[last]);
 }
 
-int main(void)
+static void check_type(const char *name, dd_format format)
 {
     inputs in;
-    emu_stats stats;
-    inputs_open(&in);
+    inputs_open(&in, format);
     for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
-        for (int t = 0; t < DD_CUDA_MMA_TILES; t++)
-            verdict(same(&in, &problems[i], t), problems[i].name, dd_cuda_gemm_mma_names[t]);
+        for (int t = 0; t < DD_CUDA_MMA_TILES; t++) {
+            char what[96];
+            snprintf(what, sizeof what, "%s, %s", name, problems[i].name);
+            verdict(same(&in, &problems[i], t), what, dd_cuda_gemm_mma_names[t]);
+        }
     check_choice(&in);
+    inputs_close(&in);
+}
+
+static bool named(const char *name, int n, char **names)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return n == 0;
+}
+
+int main(int argc, char **argv)
+{
+    emu_stats stats;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (named(types[i].name, argc - 1, argv + 1)) check_type(types[i].name, types[i].format);
     emu_stats_get(&stats);
     verdict(stats.mma > 0 && stats.ldmatrix_phases > 0, "tensor cores", "in use");
     verdict(stats.ldmatrix_conflicts == 0, "ldmatrix", "no bank conflicts");
-    inputs_close(&in);
     return failed != 0;
 }
