@@ -8,8 +8,11 @@
 // 89 and 120); attention_mma_kernel<*<8,*>>: at most 168 registers, 36864 bytes of dynamic shared memory, at least 3 blocks
 // (2 on 86, 89 and 120); attention_mma_kernel<*<9,*>>: at most 168 registers, 36864 bytes of dynamic shared memory, at least
 // 3 blocks (2 on 86, 89 and 120). That is 4 KEYS rows.
-// Instructions: HMMA.16816.F32.BF16, LDSM.16.M88.4, LDSM.16.MT88.4, LDGSTS.E.BYPASS.128; attention_mma_kernel<*<9,*>>:
-// HMMA.1688.F32.BF16, LDSM.16.MT88.2; attention_mma_kernel<*<16,*>>: HMMA.1688.F32.BF16, LDSM.16.MT88.2.
+// Instructions: LDSM.16.M88.4, LDSM.16.MT88.4, LDGSTS.E.BYPASS.128; attention_mma_kernel<*<9,*>>: LDSM.16.MT88.2;
+// attention_mma_kernel<*<16,*>>: LDSM.16.MT88.2; attention_mma_kernel<bf16,*>: HMMA.16816.F32.BF16;
+// attention_mma_kernel<bf16,*<9,*>>: HMMA.1688.F32.BF16; attention_mma_kernel<bf16,*<16,*>>: HMMA.1688.F32.BF16;
+// attention_mma_kernel<f16,*>: HMMA.16816.F32; attention_mma_kernel<f16,*<9,*>>: HMMA.1688.F32;
+// attention_mma_kernel<f16,*<16,*>>: HMMA.1688.F32.
 // Preconditions: E a multiple of 8 up to 128, ld_head >= 3E, dd_cuda_attention_mma_takes. The list of heads is on the device:
 // trusted.
 // Precision: sums in float32, E in steps of 16 and one of 8; softmax in one pass with a running maximum, corrected once per

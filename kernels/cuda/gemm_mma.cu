@@ -5,14 +5,16 @@
 // rows by the list.
 // Thread mapping: a block per ROWS x COLS of the result (x: columns, y: rows), a warp per WARP_ROWS x 32 of these. Three or
 // four tiles of a and w, PIECES of 16 bytes deep, are on their way to shared memory or in use; a thread copies the same piece
-// of the same rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and columns in
-// force leave before they read more.
+// of the same rows of each. Neighbouring blocks share rows of a and stay in the cache with all of w. Blocks past the rows and
+// columns in force leave before they read more.
 // Budget: gemm_mma_kernel<*<128,128,*>: at most 128 registers, 65536 bytes of dynamic shared memory, at least 2 blocks (1 on
 // 86, 89 and 120); gemm_mma_kernel<*<128,128,*>: at most 128 registers, 49152 bytes of dynamic shared memory, at least 2
 // blocks; gemm_mma_kernel<*<128,64,*>: at most 160 registers, 36864 bytes of dynamic shared memory, at least 3 blocks (2 on
-// 86, 89 and 120); gemm_mma_kernel<*<64,64,*>: at most 136 registers, 49152 bytes of dynamic shared memory, at least 3
-// blocks (2 on 86, 89 and 120). That is (ROWS + COLS) DEPTH bf16 in each of four or three stages.
-// Instructions: HMMA.16816.F32.BF16, HMMA.1688.F32.BF16, LDSM.16.M88.4, LDSM.16.M88.2, LDGSTS.E.BYPASS.128, STG.E.128.
+// 86, 89 and 120); gemm_mma_kernel<*<64,64,*>: at most 144 registers, 49152 bytes of dynamic shared memory, at least 3
+// blocks (2 on 86, 89 and 120). That is 16 (ROWS + COLS) PIECES in each of four or three stages.
+// Instructions: LDSM.16.M88.4, LDSM.16.M88.2, LDGSTS.E.BYPASS.128, STG.E.128; gemm_mma_kernel<bf16,*>: HMMA.16816.F32.BF16,
+// HMMA.1688.F32.BF16; gemm_mma_kernel<f16,*>: HMMA.16816.F32, HMMA.1688.F32; gemm_mma_kernel<tf32,*>: HMMA.1688.F32.TF32,
+// HMMA.1684.F32.TF32.
 // Preconditions: gemm_ok, dd_cuda_gemm_mma_takes. Lists, counts and slots are on the device: trusted, the count clamped to m.
 // Precision: products are exact; tensor cores add those of two pieces of K (16, in tf32 8), at last of one where their number
 // is odd, to a float32 sum, k ascending from zero. That is the same for every tile, so a result depends on its own row of a and

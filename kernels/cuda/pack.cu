@@ -3,7 +3,7 @@
 // value is not finite.
 // Layout: raw [last - first, k] as in the file: f32, f16 or bf16; packed row-major [n,k], units together, of desc.as.
 // Thread mapping: a thread per DD_CHUNK neighbours of raw, across the ends of rows where k is no multiple of that.
-// Budget: at most 40 registers, no shared memory, at least 6 blocks.
+// Budget: at most 48 registers, no shared memory, at least 5 blocks.
 // Preconditions: raw and data are multiples of 16 bytes, 0 <= first <= last <= n.
 // Precision: exact to float32, else to nearest even. What overflows then is not finite.
 #include "kernels/cuda/common.cuh"

@@ -4,11 +4,12 @@
 // Thread mapping: a warp has 16 tokens and TILES x 8 columns of the hidden layer at a time, a block WARPS of these. Two tiles of
 // 32 values of x and W1 are in shared memory, one in use and one on its way.
 // Budget: decide_mma_kernel<*<9,4>>: at most 128 registers, 34816 bytes of shared memory, at least 4 blocks (2 on 86, 89 and
-// 120); decide_mma_kernel<*<6,4>>: at most 112 registers, 28672 bytes of shared memory, at least 4 blocks (3 on 86, 89 and
-// 120); decide_mma_kernel<*<3,4>>: at most 80 registers, 22528 bytes of shared memory, at least 4 blocks;
+// 120); decide_mma_kernel<*<6,4>>: at most 96 registers, 28672 bytes of shared memory, at least 5 blocks (3 on 86, 89 and
+// 120); decide_mma_kernel<*<3,4>>: at most 64 registers, 22528 bytes of shared memory, at least 4 blocks;
 // decide_mma_kernel<*<9,1>>: at most 128 registers, 22528 bytes of shared memory, at least 7 blocks (4 on 86, 89 and 120);
-// decide_mma_kernel<*<6,1>>: at most 112 registers, 16384 bytes of shared memory, at least 9 blocks (5 on 86, 89 and 120);
-// decide_mma_kernel<*<3,1>>: at most 80 registers, 10240 bytes of shared memory, at least 14 blocks (9 on 86, 89 and 120).
+// decide_mma_kernel<*<6,1>>: at most 96 registers, 16384 bytes of shared memory, at least 9 blocks (5 on 86, 89 and 120);
+// decide_mma_kernel<*<3,1>>: at most 64 registers, 10240 bytes of shared memory, at least 14 blocks (9 on 86, 89 and 120).
+// Instructions: HMMA.1688.F32.TF32, LDSM.16.M88.4, LDSM.16.M88.2, LDGSTS.E.BYPASS.128.
 // Preconditions: dd_cuda_route, dd_cuda_route_mma_takes. What TF32 rounds to infinity, from 2^128 - 2^116 on, counts as NaN.
 // Precision: that of float32, on tensor cores that multiply TF32. A value is the sum of its nearest in TF32 and the nearest of
 // the rest, but for 2^-22 of it; of the four products of two such sums the smallest is left out. Tensor cores cut when they add,
