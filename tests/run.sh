@@ -18,13 +18,15 @@
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
 #                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
+#                 All these run beside the sanitizers of the rest.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 mode=${1:-check}
-make=${MAKE:-make}
-limit=${TEST_TIMEOUT:-600} # seconds for one program
+export DD_MAKE=${MAKE:-make} MAKE=$PWD/tests/make_alone.sh
+make=$MAKE
+limit=${TEST_TIMEOUT:-900} # seconds for one program
 tsan_units=${TSAN_UNITS:-test_*thread* test_base test_kernels_cpu* test_plugin test_session test_run* test_golden_forward}
 softisa_units=${SOFTISA_UNITS:-test_kernels_bf16* test_kernels_amx* test_kernels_cpu* test_golden_*}
 
@@ -270,6 +272,33 @@ cuda_parts() {
     printf 'CUDA parts: %d s\n' $((SECONDS - began))
 }
 
+# They and the rest use one CPU for much of the time, so both go on beside each other; what they print comes last. Without
+# flock, which keeps their builds apart (make_alone.sh), they come last themselves.
+beside=''
+start_cuda_parts() {
+    command -v flock >/dev/null || return
+    mkdir "$tmp/beside"
+    (
+        tmp=$tmp/beside passed=0 failed=0 skipped=0
+        cuda_parts
+        echo "$passed $failed $skipped" >"$tmp/counts"
+    ) >"$tmp/cuda_parts" 2>&1 &
+    beside=$!
+    trap 'kill $beside 2>/dev/null; wait $beside; rm -rf "$tmp"' EXIT
+}
+
+finish_cuda_parts() {
+    local p f s
+    [ -n "$beside" ] || { cuda_parts; return; }
+    wait "$beside"
+    cat "$tmp/cuda_parts"
+    if read -r p f s 2>/dev/null <"$tmp/beside/counts"; then
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    else
+        record "CUDA parts, which ended before their end" 0 1 0
+    fi
+}
+
 finish() {
     [ $((passed + failed)) -gt 0 ] || { echo "no test was run"; failed=1; }
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -300,10 +329,11 @@ test)
         shells release "${list[@]}"
         examples
     fi
+    start_cuda_parts
     under_softisa
     under_asan cli unit fuzzers
     under_tsan
-    cuda_parts
+    finish_cuda_parts
     ;;
 fuzz) under_asan fuzzers ;;
 *) echo "usage: tests/run.sh check|test|fuzz" >&2; exit 2 ;;
