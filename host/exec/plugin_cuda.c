@@ -3,6 +3,7 @@
 #include "host/exec/plugin_cuda.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/exec/plugin.h"
 #include "kernels/cuda/cuda.h"

@@ -15,7 +15,8 @@ UNIT.def has the faults of kernels/cuda/UNIT.cu and of the headers it includes. 
     by: FAIL .*: value       what must be printed, an extended regular expression
     op: gemm                 who looks, names between commas; UNIT unless said otherwise
     case: m1,*               a glob of cases; small ones of all unless said otherwise
-    program: test_tiles      instead of checkkernel, without op and case
+    impl: emu_lt             emu unless said otherwise
+    program: test_tiles      instead of checkkernel, without op, case and impl
     args: waits              of such a program
     env: EMU_STATS=1         settings for the program
     passes: yes              all results are right: only what is printed shows it
@@ -39,7 +40,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 KERNELS = "kernels/cuda/"
 HOST, HOST_UNIT, HOST_PROGRAM = "host/exec/", "plugin_cuda", "test_plugin"
 PER_PART = 16
-FIELDS = {"in", "by", "op", "case", "program", "args", "env", "passes", "config", "trim"}
+FIELDS = {"in", "by", "op", "case", "impl", "program", "args", "env", "passes", "config", "trim"}
 SMALL = "--most=60000"
 
 
@@ -72,7 +73,7 @@ class Fault:
         if self.program != "checkkernel":
             return self.get("args")
         case = self.get("case") or self.trim and self.trim.get("case")
-        return " ".join([f"--impl=emu --quick --op={self.get('op', self.unit)}"] + ([f"--case={case}"] if case else [])
+        return " ".join([f"--impl={self.get('impl', 'emu')} --quick --op={self.get('op', self.unit)}"] + ([f"--case={case}"] if case else [])
                         + ([] if self.get("case") else [SMALL]))
 
     def complain(self, what):
@@ -161,19 +162,30 @@ def flat(path, records, outside):
 
 
 def functions(text):
-    """(result, name, parameters) of what others call: dd_cuda_ functions at the start of a line."""
+    """(result, name, parameters) of what others call: dd_cuda_ functions at the start of a line. The second one of a name is
+    that of builds without a library."""
     text = re.sub(r"//.*", "", text)
-    return re.findall(r"^((?!static)[\w ]+?[ *])(dd_cuda_\w+)\(([^()]*)\)\s*\{", text, re.M)
+    found = re.findall(r"^((?!static)[\w ]+?[ *])(dd_cuda_\w+)\(([^()]*)\)\s*\{", text, re.M)
+    return list({name: (result, name, parameters) for result, name, parameters in reversed(found)}.values())
 
 
 TABLES = re.compile(r"^const [\w *]+ dd_cuda_\w+\[[^;]*;", re.M)  # what others read, the same in all copies
 
 
 def choice(result, name, parameters, n):
+    """The function is cast: a struct that others know by name alone is another type in each copy."""
     names = ", ".join(re.search(r"(\w+)$", p.strip())[1] for p in parameters.split(",") if p != "void")
-    cases = "\n".join(f"    case {i}: return fault_{i}::{name}_{i}({names});" for i in range(1, n))
+    calls = [f"return (({result}(*)({parameters}))fault_{i}::{name}_{i})({names});" for i in range(n)]
+    cases = "\n".join(f"    case {i}: {calls[i]}" for i in range(1, n))
     return (f'extern "C" {result}{name}({parameters})\n{{\n    switch (fault()) {{\n{cases}\n'
-            f"    default: return fault_0::{name}_0({names});\n    }}\n}}\n")
+            f"    default: {calls[0]}\n    }}\n}}\n")
+
+
+def declarations(text):
+    """What a header says under the name before, except where a struct of the copy's own is meant."""
+    own = set(re.findall(r"^struct (\w+)", text, re.M))
+    return [f'extern "C" {result}{name}({parameters});' for result, name, parameters in functions(text)
+            if not own.intersection(re.findall(r"\w+", parameters))]
 
 
 def copy(i, path, records, outside):
@@ -181,7 +193,7 @@ def copy(i, path, records, outside):
     text = TABLES.sub("", flat(path, records, outside))
     names = [name for _, name, _ in functions(text)]
     macros = sorted(set(re.findall(r"^\s*#\s*define (\w+)", text, re.M)))
-    lines = [f"#define {name} {name}_{i}" for name in names] + [f"namespace fault_{i}\n{{", text, "}"]
+    lines = [f"#define {name} {name}_{i}" for name in names] + [f"namespace fault_{i}\n{{", *declarations(text), text, "}"]
     return "\n".join(lines + [f"#undef {name}" for name in names + macros])
 
 
