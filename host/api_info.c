@@ -189,7 +189,7 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
     }
     if (be->choices) dd_str_addf(&s, "isas        %s\n", be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());
-    dd_str_addf(&s, "precision   %s (auto: %s; there are fp32", dd_precision_name(ctx->input),
+    dd_str_addf(&s, "precision   %s (auto: %s; available: fp32", dd_precision_name(ctx->input),
                 dd_precision_name(be->prefers_bf16 ? be->bf16_input : DD_FMT_F32));
     for (int i = 0; i < N_LOWER; i++)
         if (dd_precision_on(be, lower_precisions[i])) dd_str_addf(&s, ", %s", dd_precision_name(lower_precisions[i]));
