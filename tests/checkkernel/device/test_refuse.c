@@ -158,18 +158,18 @@ static void pack_refuses(const dd_weight_desc *d)
     BAD_DESC(DD_ERR_ARG, x.n_unit = 4);
     BAD_DESC(DD_ERR_ARG, x.parts = 3);
     BAD_DESC(DD_ERR_ARG, x.parts = -1);
-    BAD_DESC(DD_ERR_ARG, x.as = DD_F16);
+    BAD_DESC(DD_ERR_ARG, x.as = DD_F64);
     BAD_DESC(DD_ERR_ARG, x.k = (int64_t)INT32_MAX + 1);
     BAD_DESC(DD_ERR_UNSUPPORTED, x.dtype = DD_I64);
 }
 
 static void test_pack(void)
 {
-    static const dd_dtype types[] = {DD_F32, DD_F16, DD_BF16}, as[] = {DD_F32, DD_BF16};
+    static const dd_dtype types[] = {DD_F32, DD_F16, DD_BF16}, as[] = {DD_F32, DD_TF32, DD_BF16, DD_F16};
     const dd_weight_desc d = desc();
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 12; i++) {
         dd_weight_desc each = d;
-        each.dtype = types[i / 2], each.as = as[i % 2];
+        each.dtype = types[i / 4], each.as = as[i % 4];
         CALL(dd_cuda_pack(exec.stream, &each, in, 0, 16, out, I(out + 4096)), 1);
     }
     if (!failing) pack_refuses(&d);
