@@ -65,6 +65,7 @@ static void list(ck_list *l)
     many.d = 20, many.j = 9, many.detail = 8, add_case(l, many);
     many.d = 12, many.j = 73, many.detail = 72, add_case(l, many);
     add_case(l, (params){.r = 2, .s = 5, .d = 64, .j = 8, .how = CK_NORMAL, .nan = true, .split = true});
+    add_case(l, (params){.r = 3, .s = 27, .d = 64, .j = 40, .how = CK_NORMAL, .split = true});
     add_case(l,
              (params){.r = 7, .s = l->level == CK_FULL ? 100 : 31, .d = 64, .j = 60, .how = CK_NORMAL, .stats = true});
     add_case(l, (params){.r = 2, .s = 5, .d = 64, .j = 8, .how = CK_NORMAL, .stats = true, .nan = true});
