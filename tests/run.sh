@@ -8,7 +8,8 @@
 #                 DYDIT (the program), BUILD (its folder) and TEST_TMP (an empty folder), both absolute, and print lines
 #                 `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`, `note - TEXT` (printed as it is). A line
 #                 `# sanitize: yes` marks those that run under sanitizers too.
-# Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and under sanitizers; all, and mutants, in `test`.
+# Kernels:        build/CONFIG/tests/checkkernel: quick cases in `check` and, the smaller ones, under sanitizers; all, and
+#                 mutants, in `test`.
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`; graph.sh looks at its
@@ -209,7 +210,7 @@ under_asan() { # also runs the fuzz corpus
     [ "$mode" = fuzz ] || {
         mapfile -t list < <(sources tests/unit/test_*.c)
         units asan "${list[@]}"
-        checkkernel "asan/checkkernel" build/asan/tests/checkkernel --quick
+        checkkernel "asan/checkkernel" build/asan/tests/checkkernel --quick --most=300000
         mapfile -t list < <(sanitized tests/cli/*.sh)
         shells asan "${list[@]}"
     }
