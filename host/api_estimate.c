@@ -76,7 +76,7 @@ dd_status dd_api_estimate(const dd_trial *t, dydit_estimate *e, dd_err *err)
     const dd_need need = dd_trial_need(t);
     *e = (dydit_estimate){.size = sizeof *e, .batch_size = t->set->batch_size, .max_batch = -1, .max_device_batch = -1};
     DD_TRY(measure(t, t->set->batch_size, e, err));
-    e->file_bytes = dd_st_bytes(t->model->m->file);
+    e->file_bytes = dd_tensors_bytes(t->model->m->file);
     add_macs(t, e);
     if (need.limit) DD_TRY(dd_memory_largest_batch(&need, DD_MEM_ALL, need.limit, &e->max_batch, err));
     if (!be->memory_free) return DD_OK;

@@ -32,16 +32,16 @@ static void inputs_free(inputs *in)
     free(in->forced);
 }
 
-static dd_status read_array(const dd_st_file *f, const char *prefix, const char *name, int rank, const int64_t *shape,
+static dd_status read_array(const dd_tensors *f, const char *prefix, const char *name, int rank, const int64_t *shape,
                             float **out, int64_t *extent0, dd_err *err)
 {
     const dd_tensor *t = NULL;
-    DD_TRY(dd_st_require(f, prefix ? prefix : "", name, rank, shape, &t, err));
-    if (t->count == 0) return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s is empty", dd_st_path(f), t->name);
+    DD_TRY(dd_tensors_require(f, prefix ? prefix : "", name, rank, shape, &t, err));
+    if (t->count == 0) return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s is empty", dd_tensors_path(f), t->name);
     if (extent0) *extent0 = t->shape[0];
     *out = malloc((size_t)t->count * sizeof **out);
-    if (!*out) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for tensor %s", dd_st_path(f), t->name);
-    return dd_st_read_f32(f, t, *out, err);
+    if (!*out) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for tensor %s", dd_tensors_path(f), t->name);
+    return dd_tensors_read_f32(f, t, *out, err);
 }
 
 static dd_status check_rows(const float *t, const float *y, int64_t n, const dd_config *c, const dydit_eval_options *o,
@@ -62,14 +62,14 @@ static dd_status check_rows(const float *t, const float *y, int64_t n, const dd_
 
 static dd_status read_inputs(inputs *in, const dd_config *c, const dydit_eval_options *o, dd_err *err)
 {
-    dd_st_file *f = NULL;
-    DD_TRY(dd_st_open(&f, o->in, err));
+    dd_tensors *f = NULL;
+    DD_TRY(dd_safetensors_open(&f, o->in, err));
     const int64_t xs[4] = {-1, c->in_channels, c->input_size, c->input_size};
     dd_status st = read_array(f, o->in_prefix, "x", 4, xs, &in->x, &in->n, err);
     const int64_t rows[1] = {in->n};
     if (st == DD_OK) st = read_array(f, o->in_prefix, "t", 1, rows, &in->t, NULL, err);
     if (st == DD_OK) st = read_array(f, o->in_prefix, "y", 1, rows, &in->y, NULL, err);
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     DD_TRY(st);
     if (in->n > 1 << 20)
         return DD_FAIL(err, DD_ERR_ARG, "%s: %lld rows are more than %d", o->in, (long long)in->n, 1 << 20);
@@ -80,14 +80,14 @@ static dd_status read_inputs(inputs *in, const dd_config *c, const dydit_eval_op
 
 static dd_status read_masks(inputs *in, const dd_model *m, const dydit_eval_options *o, dd_err *err)
 {
-    dd_st_file *f = NULL;
+    dd_tensors *f = NULL;
     float *v = NULL;
     if (!o->token_masks) return DD_OK;
     if (m->n_routers == 0)
         return DD_FAIL(err, DD_ERR_ARG, "token-masks %s: the model has no token routers", o->token_masks);
     if (o->dense) return DD_FAIL(err, DD_ERR_ARG, "token-masks and dense contradict each other");
     const int64_t shape[3] = {m->n_routers, in->n, m->cfg.tokens}, count = shape[0] * shape[1] * shape[2];
-    DD_TRY(dd_st_open(&f, o->token_masks, err));
+    DD_TRY(dd_safetensors_open(&f, o->token_masks, err));
     dd_status st = read_array(f, o->masks_prefix ? o->masks_prefix : o->in_prefix, "tokens", 3, shape, &v, NULL, err);
     if (st == DD_OK && !(in->forced = malloc((size_t)count)))
         st = DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for masks", o->token_masks);
@@ -98,25 +98,26 @@ static dd_status read_masks(inputs *in, const dd_model *m, const dydit_eval_opti
         else in->forced[i] = v[i] != 0.0f;
     }
     free(v);
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st;
 }
 
 static dd_status write_out(const dd_eval_out *r, const dd_config *c, const inputs *in, const dydit_eval_options *o,
                            dd_err *err)
 {
-    dd_st_entry list[6];
+    dd_tensor_entry list[6];
     int n = 0;
     const int64_t size = c->input_size, b = in->n, heads = c->num_heads;
-    list[n++] = (dd_st_entry){"out", DD_F32, 4, {b, c->out_channels, size, size}, r->out};
-    if (r->cfg_out) list[n++] = (dd_st_entry){"cfg_out", DD_F32, 4, {2 * b, c->out_channels, size, size}, r->cfg_out};
+    list[n++] = (dd_tensor_entry){"out", DD_F32, 4, {b, c->out_channels, size, size}, r->out};
+    if (r->cfg_out)
+        list[n++] = (dd_tensor_entry){"cfg_out", DD_F32, 4, {2 * b, c->out_channels, size, size}, r->cfg_out};
     if (r->hidden) {
-        list[n++] = (dd_st_entry){"hidden", DD_F32, 4, {c->depth, b, c->tokens, c->hidden_size}, r->hidden};
-        list[n++] = (dd_st_entry){"heads", DD_F32, 3, {c->depth, b, heads}, r->heads};
-        list[n++] = (dd_st_entry){"groups", DD_F32, 3, {c->depth, b, heads}, r->groups};
-        list[n++] = (dd_st_entry){"tokens", DD_F32, 3, {c->depth, b, c->tokens}, r->tokens};
+        list[n++] = (dd_tensor_entry){"hidden", DD_F32, 4, {c->depth, b, c->tokens, c->hidden_size}, r->hidden};
+        list[n++] = (dd_tensor_entry){"heads", DD_F32, 3, {c->depth, b, heads}, r->heads};
+        list[n++] = (dd_tensor_entry){"groups", DD_F32, 3, {c->depth, b, heads}, r->groups};
+        list[n++] = (dd_tensor_entry){"tokens", DD_F32, 3, {c->depth, b, c->tokens}, r->tokens};
     }
-    return dd_st_write(o->out, list, n, NULL, 0, err);
+    return dd_safetensors_write(o->out, list, n, NULL, 0, err);
 }
 
 static dd_status check_options(const dydit_eval_options *o, const dd_config *c, dd_err *err)

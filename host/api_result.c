@@ -14,10 +14,10 @@ const float *dydit_result_latents(const dydit_result *r, int64_t *n_images)
     return r->out.latents;
 }
 
-static dd_st_entry entry(const char *name, dd_dtype dtype, const void *data, int rank, int64_t d0, int64_t d1,
-                         int64_t d2, int64_t d3, int64_t d4)
+static dd_tensor_entry entry(const char *name, dd_dtype dtype, const void *data, int rank, int64_t d0, int64_t d1,
+                             int64_t d2, int64_t d3, int64_t d4)
 {
-    return (dd_st_entry){.name = name, .dtype = dtype, .rank = rank, .shape = {d0, d1, d2, d3, d4}, .data = data};
+    return (dd_tensor_entry){.name = name, .dtype = dtype, .rank = rank, .shape = {d0, d1, d2, d3, d4}, .data = data};
 }
 
 dydit_status dydit_result_write_latents(const dydit_result *r, const char *path)
@@ -29,11 +29,11 @@ dydit_status dydit_result_write_latents(const dydit_result *r, const char *path)
     float *labels = malloc((size_t)r->n * sizeof *labels);
     if (!labels) return (dydit_status)DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
     for (int64_t i = 0; i < r->n; i++) labels[i] = (float)r->labels[i];
-    const dd_st_entry list[] = {
+    const dd_tensor_entry list[] = {
         entry("latents", DD_F32, r->out.latents, 4, r->n, c->in_channels, c->input_size, c->input_size, 0),
         entry("labels", DD_F32, labels, 1, r->n, 0, 0, 0, 0)};
-    const dd_st_pair meta[] = {{"arch", c->arch}, {"sampler", r->set.sampler}, {"steps", r->set.steps}};
-    const dd_status st = dd_st_write(path, list, 2, meta, 3, err);
+    const dd_text_pair meta[] = {{"arch", c->arch}, {"sampler", r->set.sampler}, {"steps", r->set.steps}};
+    const dd_status st = dd_safetensors_write(path, list, 2, meta, 3, err);
     free(labels);
     return (dydit_status)st;
 }
@@ -78,12 +78,12 @@ dydit_status dydit_result_write_trajectory(const dydit_result *r, const char *pa
     for (int t = 0; t < r->plan->n_steps; t++) guided |= r->plan->rows[t].guided;
     dd_status st = collect(r, &k, err);
     if (st == DD_OK) {
-        const dd_st_entry list[] = {
+        const dd_tensor_entry list[] = {
             entry("x", DD_F32, r->out.trajectory, 5, steps, r->n, c->in_channels, size, size),
             entry("t", DD_F32, k.t, 1, steps, 0, 0, 0, 0), entry("heads", DD_F32, k.heads, 3, steps, c->depth, h, 0, 0),
             entry("groups", DD_F32, k.groups, 3, steps, c->depth, h, 0, 0),
             entry("tokens", DD_U8, r->out.tokens, 4, steps, m->n_routers, r->n * (guided ? 2 : 1), c->tokens, 0)};
-        st = dd_st_write(path, list, m->n_routers > 0 ? 5 : 4, NULL, 0, err);
+        st = dd_safetensors_write(path, list, m->n_routers > 0 ? 5 : 4, NULL, 0, err);
     }
     free(k.t);
     free(k.heads);

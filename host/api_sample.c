@@ -40,19 +40,19 @@ static int on_preview(void *user, const dd_sample_state *st)
 static dd_status read_input(const char *path, const char *prefix, const char *first, const char *second, int rank,
                             const int64_t *shape, float **out, dd_err *err)
 {
-    dd_st_file *f = NULL;
+    dd_tensors *f = NULL;
     const dd_tensor *t = NULL;
     char name[256];
     if (!path) return DD_OK;
-    DD_TRY(dd_st_open(&f, path, err));
+    DD_TRY(dd_safetensors_open(&f, path, err));
     snprintf(name, sizeof name, "%s%s", prefix ? prefix : "", first);
-    if (second && !dd_st_find(f, name)) first = second;
-    dd_status st = dd_st_require(f, prefix ? prefix : "", first, rank, shape, &t, err);
+    if (second && !dd_tensors_find(f, name)) first = second;
+    dd_status st = dd_tensors_require(f, prefix ? prefix : "", first, rank, shape, &t, err);
     if (st == DD_OK) {
         *out = malloc((size_t)t->count * sizeof **out + 1);
-        st = *out ? dd_st_read_f32(f, t, *out, err) : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
+        st = *out ? dd_tensors_read_f32(f, t, *out, err) : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
     }
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st;
 }
 

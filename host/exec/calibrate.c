@@ -53,7 +53,7 @@ static dd_status open_router(router *r, const dd_model *m, int site, dd_err *err
     r->bias = m->consts[r->node->aux[1]].data;
     r->w1 = malloc((size_t)(w->n * w->k) * sizeof *r->w1);
     if (!r->w1) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the weights of a token router");
-    return dd_st_read_f32(m->file, dd_st_find(m->file, w->name), r->w1, err);
+    return dd_tensors_read_f32(m->file, dd_tensors_find(m->file, w->name), r->w1, err);
 }
 
 /* Four sums: one alone would wait for itself. */

@@ -16,19 +16,19 @@
 #include <jansson.h>
 
 #include "host/base/sizes.h"
-#include "host/io/safetensors_file.h"
+#include "host/io/tensors_internal.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tensor data is little-endian and is used in place"
 #endif
 
 #define MAX_HEADER 100000000u
-#define MAX_COMMAS (16u * DD_ST_MAX_TENSORS) /* a tensor of rank 8 takes 11; bounds what the JSON parser allocates */
+#define MAX_COMMAS (16u * DD_TENSORS_MAX) /* a tensor of rank 8 takes 11; bounds what the JSON parser allocates */
 #define META_KEY "__metadata__"
 
 /* The file while it is being checked. */
 typedef struct parser {
-    dd_st_file *f;
+    dd_tensors *f;
     const char *header;
     size_t header_bytes;
     const unsigned char *data;
@@ -68,7 +68,7 @@ static const legal_dtype legal_dtypes[] = {
     {"F8_E5M2FNUZ", 8, false, DD_F32},
 };
 
-static dd_status map_open_file(dd_st_file *f, int fd, dd_err *err)
+static dd_status map_open_file(dd_tensors *f, int fd, dd_err *err)
 {
     struct stat info;
     if (fstat(fd, &info) != 0) return DD_FAIL(err, DD_ERR_IO, "%s cannot be examined: %s", f->path, strerror(errno));
@@ -85,7 +85,7 @@ static dd_status map_open_file(dd_st_file *f, int fd, dd_err *err)
     return DD_OK;
 }
 
-static dd_status map_file(dd_st_file *f, dd_err *err)
+static dd_status map_file(dd_tensors *f, dd_err *err)
 {
     /* O_NONBLOCK: opening a pipe must not wait for its other end. */
     const int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -160,7 +160,7 @@ static dd_status bad_json(const parser *p, size_t at, const char *why)
     const outline o = scan(p->header, at < p->header_bytes ? at : p->header_bytes);
     if (!o.key)
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: header is not valid JSON at byte %zu: %s", p->f->path, at, why);
-    const int shown = o.key_bytes < DD_ST_MAX_NAME ? (int)o.key_bytes : DD_ST_MAX_NAME;
+    const int shown = o.key_bytes < DD_TENSOR_MAX_NAME ? (int)o.key_bytes : DD_TENSOR_MAX_NAME;
     return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: header is not valid JSON at byte %zu, in or after tensor %.*s: %s",
                    p->f->path, at, shown, o.key, why);
 }
@@ -168,12 +168,12 @@ static dd_status bad_json(const parser *p, size_t at, const char *why)
 static dd_status parse_json(parser *p)
 {
     const outline o = scan(p->header, p->header_bytes);
-    if (o.n_keys > DD_ST_MAX_TENSORS + 1)
+    if (o.n_keys > DD_TENSORS_MAX + 1)
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: %zu tensors, more than the limit of %d", p->f->path, o.n_keys,
-                       DD_ST_MAX_TENSORS);
+                       DD_TENSORS_MAX);
     if (o.n_commas > MAX_COMMAS)
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: header lists more values than %d tensors need", p->f->path,
-                       DD_ST_MAX_TENSORS);
+                       DD_TENSORS_MAX);
     /* jansson overlooks a NUL behind a number. */
     const char *nul = memchr(p->header, '\0', p->header_bytes);
     if (nul) return bad_json(p, (size_t)(nul - p->header), "NUL byte");
@@ -197,9 +197,9 @@ static dd_status check_name(const parser *p, const char *name)
 {
     const size_t n = strlen(name);
     if (n == 0) return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: a tensor has an empty name", p->f->path);
-    if (n > DD_ST_MAX_NAME)
+    if (n > DD_TENSOR_MAX_NAME)
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: tensor %.40s...: name of %zu bytes is over the limit of %d",
-                       p->f->path, name, n, DD_ST_MAX_NAME);
+                       p->f->path, name, n, DD_TENSOR_MAX_NAME);
     if (has_control(name))
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: tensor %s: name holds a control character", p->f->path, name);
     return DD_OK;
@@ -230,9 +230,9 @@ static dd_status parse_shape(const parser *p, const json_t *entry, dd_tensor *t,
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape))
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: tensor %s: shape is missing or no list", path, t->name);
-    if (json_array_size(shape) > DD_ST_MAX_RANK)
+    if (json_array_size(shape) > DD_TENSOR_MAX_RANK)
         return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: tensor %s: rank %zu is over the limit of %d", path, t->name,
-                       json_array_size(shape), DD_ST_MAX_RANK);
+                       json_array_size(shape), DD_TENSOR_MAX_RANK);
     t->rank = (int)json_array_size(shape);
     size_t count = 1, total = 0;
     bool fits = true;
@@ -285,7 +285,7 @@ static dd_status parse_tensor(const parser *p, const char *name, const json_t *e
 
 static dd_status parse_meta(parser *p, json_t *meta)
 {
-    dd_st_file *f = p->f;
+    dd_tensors *f = p->f;
     if (!json_is_object(meta)) return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: " META_KEY " is no object", f->path);
     f->meta = calloc(json_object_size(meta) + 1, sizeof *f->meta);
     if (!f->meta) return DD_FAIL(p->err, DD_ERR_NOMEM, "%s: out of memory for the metadata", f->path);
@@ -295,20 +295,19 @@ static dd_status parse_meta(parser *p, json_t *meta)
     {
         if (!json_is_string(value))
             return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: " META_KEY " field \"%.80s\" is no string", f->path, key);
-        f->meta[f->n_meta++] = (dd_st_pair){key, json_string_value(value)};
+        f->meta[f->n_meta++] = (dd_text_pair){key, json_string_value(value)};
     }
     return DD_OK;
 }
 
 static dd_status parse_entries(parser *p)
 {
-    dd_st_file *f = p->f;
+    dd_tensors *f = p->f;
     json_t *meta = json_object_get(f->doc, META_KEY);
     if (meta) DD_TRY(parse_meta(p, meta));
     const size_t n = json_object_size(f->doc) - (meta ? 1 : 0);
-    if (n > DD_ST_MAX_TENSORS)
-        return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: %zu tensors, more than the limit of %d", f->path, n,
-                       DD_ST_MAX_TENSORS);
+    if (n > DD_TENSORS_MAX)
+        return DD_FAIL(p->err, DD_ERR_FORMAT, "%s: %zu tensors, more than the limit of %d", f->path, n, DD_TENSORS_MAX);
     f->tensors = calloc(n + 1, sizeof *f->tensors);
     if (!f->tensors) return DD_FAIL(p->err, DD_ERR_NOMEM, "%s: out of memory for %zu tensors", f->path, n);
     const char *name;
@@ -331,15 +330,10 @@ static int by_place(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const dd_tensor *)a)->name, ((const dd_tensor *)b)->name);
-}
-
 /* The tensors must cover the data section without hole or overlap: bytes that no tensor owns could hide anything. */
 static dd_status check_places(const parser *p)
 {
-    dd_st_file *f = p->f;
+    dd_tensors *f = p->f;
     qsort(f->tensors, (size_t)f->n_tensors, sizeof *f->tensors, by_place);
     size_t end = 0;
     for (int i = 0; i < f->n_tensors; i++) {
@@ -358,15 +352,15 @@ static dd_status check_places(const parser *p)
                        end, p->data_bytes);
     for (int i = 0; i < f->n_tensors; i++)
         if (f->tensors[i].count == 0) f->tensors[i].data = NULL;
-    qsort(f->tensors, (size_t)f->n_tensors, sizeof *f->tensors, by_name);
+    qsort(f->tensors, (size_t)f->n_tensors, sizeof *f->tensors, dd_tensor_by_name);
     return DD_OK;
 }
 
-dd_status dd_st_open(dd_st_file **out, const char *path, dd_err *err)
+dd_status dd_safetensors_open(dd_tensors **out, const char *path, dd_err *err)
 {
     *out = NULL;
     if (!path || !*path) return DD_FAIL(err, DD_ERR_ARG, "the name of the safetensors file is empty");
-    dd_st_file *f = calloc(1, sizeof *f);
+    dd_tensors *f = calloc(1, sizeof *f);
     if (f) f->path = malloc(strlen(path) + 1);
     if (!f || !f->path) {
         free(f);
@@ -383,48 +377,6 @@ dd_status dd_st_open(dd_st_file **out, const char *path, dd_err *err)
     *out = f;
     return DD_OK;
 fail:
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st;
-}
-
-void dd_st_close(dd_st_file **file)
-{
-    dd_st_file *f = *file;
-    if (!f) return;
-    free(f->meta);
-    free(f->tensors);
-    json_decref(f->doc);
-    if (f->map) munmap(f->map, f->bytes);
-    free(f->path);
-    free(f);
-    *file = NULL;
-}
-
-const char *dd_st_path(const dd_st_file *file) { return file->path; }
-
-size_t dd_st_bytes(const dd_st_file *file) { return file->bytes; }
-
-int dd_st_count(const dd_st_file *file) { return file->n_tensors; }
-
-const dd_tensor *dd_st_at(const dd_st_file *file, int i) { return &file->tensors[i]; }
-
-const dd_tensor *dd_st_find(const dd_st_file *file, const char *name)
-{
-    const dd_tensor key = {.name = name};
-    return bsearch(&key, file->tensors, (size_t)file->n_tensors, sizeof key, by_name);
-}
-
-int dd_st_meta_count(const dd_st_file *file) { return file->n_meta; }
-
-void dd_st_meta_at(const dd_st_file *file, int i, const char **key, const char **value)
-{
-    *key = file->meta[i].key;
-    *value = file->meta[i].value;
-}
-
-const char *dd_st_meta(const dd_st_file *file, const char *key)
-{
-    for (int i = 0; i < file->n_meta; i++)
-        if (strcmp(file->meta[i].key, key) == 0) return file->meta[i].value;
-    return NULL;
 }

@@ -9,12 +9,12 @@
 #include "host/base/str.h"
 #include "host/io/outfile.h"
 #include "host/io/safetensors.h"
-#include "host/io/safetensors_file.h"
+#include "host/io/tensors_internal.h"
 
 #define MAX_HEADER 100000000u
 #define META_KEY "__metadata__"
 
-const char *dd_st_dtype_name(dd_dtype t)
+const char *dd_safetensors_dtype_name(dd_dtype t)
 {
     switch (t) {
     case DD_F32: return "F32";
@@ -32,7 +32,7 @@ const char *dd_st_dtype_name(dd_dtype t)
 /* Large elements first: with a data section that starts at a multiple of 8, every tensor is aligned to its element. */
 static int by_size_then_name(const void *a, const void *b)
 {
-    const dd_st_entry *x = *(const dd_st_entry *const *)a, *y = *(const dd_st_entry *const *)b;
+    const dd_tensor_entry *x = *(const dd_tensor_entry *const *)a, *y = *(const dd_tensor_entry *const *)b;
     const size_t sx = dd_dtype_bytes(x->dtype), sy = dd_dtype_bytes(y->dtype);
     if (sx != sy) return sx > sy ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -57,20 +57,21 @@ static dd_status check_unique(const char *path, const char *what, const char **n
 
 static bool legal_name(const char *name)
 {
-    if (!name || !*name || strlen(name) > DD_ST_MAX_NAME || strcmp(name, META_KEY) == 0) return false;
+    if (!name || !*name || strlen(name) > DD_TENSOR_MAX_NAME || strcmp(name, META_KEY) == 0) return false;
     for (const char *c = name; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) return false;
     return true;
 }
 
-static dd_status entry_bytes(const char *path, const dd_st_entry *e, size_t *bytes, dd_err *err)
+static dd_status entry_bytes(const char *path, const dd_tensor_entry *e, size_t *bytes, dd_err *err)
 {
     if (!legal_name(e->name))
         return DD_FAIL(err, DD_ERR_ARG, "%s: tensor name \"%.80s\" cannot be written", path, e->name ? e->name : "");
-    if (!dd_st_dtype_name(e->dtype)) return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s has no valid dtype", path, e->name);
-    if (e->rank < 0 || e->rank > DD_ST_MAX_RANK)
+    if (!dd_safetensors_dtype_name(e->dtype))
+        return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s has no valid dtype", path, e->name);
+    if (e->rank < 0 || e->rank > DD_TENSOR_MAX_RANK)
         return DD_FAIL(err, DD_ERR_ARG, "%s: tensor %s: rank %d, expected 0 to %d", path, e->name, e->rank,
-                       DD_ST_MAX_RANK);
+                       DD_TENSOR_MAX_RANK);
     size_t n = 1;
     bool fits = true;
     for (int i = 0; i < e->rank; i++) {
@@ -105,7 +106,7 @@ static dd_status add_quoted(dd_str *s, const char *path, const char *text, dd_er
     return rc == 0 ? DD_OK : out_of_memory(path, err);
 }
 
-static dd_status add_meta(dd_str *s, const char *path, const dd_st_pair *meta, int n, dd_err *err)
+static dd_status add_meta(dd_str *s, const char *path, const dd_text_pair *meta, int n, dd_err *err)
 {
     const char **keys = malloc((size_t)n * sizeof *keys);
     if (!keys) return out_of_memory(path, err);
@@ -128,17 +129,17 @@ static dd_status add_meta(dd_str *s, const char *path, const dd_st_pair *meta, i
     return DD_OK;
 }
 
-static dd_status add_tensors(dd_str *s, const char *path, const dd_st_entry *const *entries, int n, dd_err *err)
+static dd_status add_tensors(dd_str *s, const char *path, const dd_tensor_entry *const *entries, int n, dd_err *err)
 {
     size_t begin = 0, bytes, end;
     for (int i = 0; i < n; i++) {
-        const dd_st_entry *e = entries[i];
+        const dd_tensor_entry *e = entries[i];
         DD_TRY(entry_bytes(path, e, &bytes, err));
         if (!dd_add_size(begin, bytes, &end))
             return DD_FAIL(err, DD_ERR_ARG, "%s: the tensors together overflow", path);
         if (s->len > 1) dd_str_add(s, ",");
         DD_TRY(add_quoted(s, path, e->name, err));
-        dd_str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", dd_st_dtype_name(e->dtype));
+        dd_str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", dd_safetensors_dtype_name(e->dtype));
         for (int k = 0; k < e->rank; k++) dd_str_addf(s, k ? ",%lld" : "%lld", (long long)e->shape[k]);
         dd_str_addf(s, "],\"data_offsets\":[%zu,%zu]}", begin, end);
         begin = end;
@@ -146,8 +147,8 @@ static dd_status add_tensors(dd_str *s, const char *path, const dd_st_entry *con
     return DD_OK;
 }
 
-static dd_status build_header(dd_str *s, const char *path, const dd_st_entry *const *entries, int n,
-                              const dd_st_pair *meta, int n_meta, dd_err *err)
+static dd_status build_header(dd_str *s, const char *path, const dd_tensor_entry *const *entries, int n,
+                              const dd_text_pair *meta, int n_meta, dd_err *err)
 {
     dd_str_add(s, "{");
     if (n_meta > 0) DD_TRY(add_meta(s, path, meta, n_meta, err));
@@ -159,7 +160,7 @@ static dd_status build_header(dd_str *s, const char *path, const dd_st_entry *co
     return DD_OK;
 }
 
-static dd_status write_all(const char *path, const dd_str *header, const dd_st_entry *const *entries, int n,
+static dd_status write_all(const char *path, const dd_str *header, const dd_tensor_entry *const *entries, int n,
                            dd_err *err)
 {
     unsigned char length[8];
@@ -181,7 +182,7 @@ fail:
 }
 
 /* Refuses nameless entries before anything compares names. */
-static dd_status sort_entries(const char *path, const dd_st_entry *entries, const dd_st_entry **sorted,
+static dd_status sort_entries(const char *path, const dd_tensor_entry *entries, const dd_tensor_entry **sorted,
                               const char **names, int n, dd_err *err)
 {
     for (int i = 0; i < n; i++) {
@@ -195,15 +196,15 @@ static dd_status sort_entries(const char *path, const dd_st_entry *entries, cons
     return DD_OK;
 }
 
-dd_status dd_st_write(const char *path, const dd_st_entry *entries, int n, const dd_st_pair *meta, int n_meta,
-                      dd_err *err)
+dd_status dd_safetensors_write(const char *path, const dd_tensor_entry *entries, int n, const dd_text_pair *meta,
+                               int n_meta, dd_err *err)
 {
     if (!path || !*path) return DD_FAIL(err, DD_ERR_ARG, "the name of the safetensors file is empty");
-    if (n < 0 || n > DD_ST_MAX_TENSORS || n_meta < 0 || n_meta > DD_ST_MAX_TENSORS)
+    if (n < 0 || n > DD_TENSORS_MAX || n_meta < 0 || n_meta > DD_TENSORS_MAX)
         return DD_FAIL(err, DD_ERR_ARG, "%s: %d tensors and %d metadata fields, the limit is %d", path, n, n_meta,
-                       DD_ST_MAX_TENSORS);
+                       DD_TENSORS_MAX);
     dd_str header = {0};
-    const dd_st_entry **sorted = calloc((size_t)n + 1, sizeof *sorted);
+    const dd_tensor_entry **sorted = calloc((size_t)n + 1, sizeof *sorted);
     const char **names = calloc((size_t)n + 1, sizeof *names);
     dd_status st = sorted && names ? DD_OK : out_of_memory(path, err);
     if (st == DD_OK) st = sort_entries(path, entries, sorted, names, n, err);

@@ -57,7 +57,7 @@ static const dd_tensor *find(dd_builder *b, const char *name)
     const dd_key *key = dd_key_find(b->keys, b->n_keys, name);
     const dd_tensor *t = NULL;
     if (!key) b->st = DD_FAIL(b->err, DD_ERR_INTERNAL, "tensor %s is not in the list of names", name);
-    else b->st = dd_st_require(b->m->file, "", name, key->rank, key->shape, &t, b->err);
+    else b->st = dd_tensors_require(b->m->file, "", name, key->rank, key->shape, &t, b->err);
     return b->st == DD_OK ? t : NULL;
 }
 
@@ -73,7 +73,7 @@ int dd_build_const(dd_builder *b, const char *name)
     }
     b->m->consts[b->m->n_consts] = (dd_const){t->name, data, t->count};
     const int index = b->m->n_consts++; /* owned from here on */
-    b->st = dd_st_read_f32(b->m->file, t, data, b->err);
+    b->st = dd_tensors_read_f32(b->m->file, t, data, b->err);
     return b->st == DD_OK ? index : -1;
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "host/base/status.h"
-#include "host/io/safetensors.h"
+#include "host/io/tensors.h"
 
 typedef struct dd_config {
     int input_size; /* height and width of the latents */
@@ -36,7 +36,7 @@ typedef struct dd_config {
 
 /* preset: "DiT-XL/2", "DyDiT-S/4", … or NULL to infer everything from the file. Contradictions between preset, metadata
  * and shapes are ERR_FORMAT and name both. */
-dd_status dd_config_from_file(dd_config *out, const dd_st_file *file, const char *preset, dd_err *err);
+dd_status dd_config_from_file(dd_config *out, const dd_tensors *file, const char *preset, dd_err *err);
 void dd_config_fini(dd_config *cfg);
 
 /* Fills the derived fields and checks every rule (divisibility, unit sizes, limits). `what` begins the error

@@ -11,14 +11,14 @@
 #include "host/model/config.h"
 
 typedef struct reader {
-    const dd_st_file *file;
+    const dd_tensors *file;
     const char *path;
     dd_err *err;
 } reader;
 
 static dd_status dim(const reader *r, const char *name, int rank, int axis, int64_t max, int *out)
 {
-    const dd_tensor *t = dd_st_find(r->file, name);
+    const dd_tensor *t = dd_tensors_find(r->file, name);
     if (!t)
         return DD_FAIL(r->err, DD_ERR_FORMAT,
                        "%s: tensor %s is missing: no DiT or DyDiT checkpoint with official names", r->path, name);
@@ -34,11 +34,11 @@ static dd_status dim(const reader *r, const char *name, int rank, int axis, int6
 #define MAX_BLOCKS 1024
 
 /* Number of consecutive blocks from 0 on. Names beyond a gap belong to no block and are refused later. */
-static int count_blocks(const dd_st_file *file)
+static int count_blocks(const dd_tensors *file)
 {
     bool seen[MAX_BLOCKS + 1] = {false};
-    for (int i = 0; i < dd_st_count(file); i++) {
-        const char *name = dd_st_at(file, i)->name;
+    for (int i = 0; i < dd_tensors_count(file); i++) {
+        const char *name = dd_tensors_at(file, i)->name;
         if (strncmp(name, "blocks.", 7) != 0 || name[7] < '0' || name[7] > '9') continue;
         const long k = strtol(name + 7, NULL, 10);
         if (k >= 0 && k < MAX_BLOCKS) seen[k] = true;
@@ -72,7 +72,7 @@ static dd_status from_shapes(const reader *r, dd_config *c)
             "%s: tensor final_layer.linear.weight has %d rows, expected %d (noise) or %d (noise and variance)", r->path,
             rows, patch2 * c->in_channels, 2 * patch2 * c->in_channels);
     c->learn_sigma = rows / (patch2 * c->in_channels) == 2;
-    c->dynamic = dd_st_find(r->file, "blocks.0.attn_rate.router.weight") != NULL;
+    c->dynamic = dd_tensors_find(r->file, "blocks.0.attn_rate.router.weight") != NULL;
     if (c->dynamic) {
         DD_TRY(dim(r, "blocks.0.attn_rate.router.weight", 2, 0, 1 << 20, &c->num_heads));
         c->num_heads += 1;
@@ -82,7 +82,7 @@ static dd_status from_shapes(const reader *r, dd_config *c)
 
 static dd_status meta_number(const reader *r, const char *key, double *out, bool *found)
 {
-    const char *text = dd_st_meta(r->file, key);
+    const char *text = dd_tensors_meta(r->file, key);
     *found = text != NULL;
     if (!text) return DD_OK;
     if (strcmp(text, "True") == 0 || strcmp(text, "true") == 0) {
@@ -120,7 +120,7 @@ static dd_status agree(const reader *r, const char *key, const char *from, int *
 
 static dd_status read_labels(const reader *r, dd_config *c)
 {
-    const char *text = dd_st_meta(r->file, "labels");
+    const char *text = dd_tensors_meta(r->file, "labels");
     if (!text) return DD_OK;
     int n = 1;
     for (const char *p = text; *p; p++) n += *p == ',';
@@ -204,9 +204,9 @@ static dd_status guess_heads(const reader *r, dd_config *c)
     return DD_OK;
 }
 
-dd_status dd_config_from_file(dd_config *out, const dd_st_file *file, const char *preset, dd_err *err)
+dd_status dd_config_from_file(dd_config *out, const dd_tensors *file, const char *preset, dd_err *err)
 {
-    const reader r = {file, dd_st_path(file), err};
+    const reader r = {file, dd_tensors_path(file), err};
     dd_config c = {0};
     dd_status st;
     DD_TRY_GOTO(st, from_shapes(&r, &c), fail);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Inspection: everything is gathered into one JSON document; the text form prints from it. */
 #include "host/model/inspect.h"
+#include "host/io/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,11 +23,11 @@ static json_t *shape_of(const dd_tensor *t)
     return a;
 }
 
-static void add_tensors(json_t *doc, const dd_st_file *f)
+static void add_tensors(json_t *doc, const dd_tensors *f)
 {
     json_t *list = json_array();
-    for (int i = 0; i < dd_st_count(f); i++) {
-        const dd_tensor *t = dd_st_at(f, i);
+    for (int i = 0; i < dd_tensors_count(f); i++) {
+        const dd_tensor *t = dd_tensors_at(f, i);
         json_t *o = json_object();
         json_object_set_new(o, "name", json_string(t->name));
         json_object_set_new(o, "dtype", json_string(t->dtype_name));
@@ -36,12 +37,12 @@ static void add_tensors(json_t *doc, const dd_st_file *f)
     json_object_set_new(doc, "tensors", list);
 }
 
-static void add_meta(json_t *doc, const dd_st_file *f)
+static void add_meta(json_t *doc, const dd_tensors *f)
 {
     json_t *meta = json_object();
-    for (int i = 0; i < dd_st_meta_count(f); i++) {
+    for (int i = 0; i < dd_tensors_meta_count(f); i++) {
         const char *k, *v;
-        dd_st_meta_at(f, i, &k, &v);
+        dd_tensors_meta_at(f, i, &k, &v);
         json_object_set_new(meta, k, json_string(v));
     }
     json_object_set_new(doc, "metadata", meta);
@@ -78,7 +79,7 @@ static void add_config(json_t *doc, const dd_config *c)
 }
 
 /* Names that the architecture wants and the file lacks, and the other way round; parameters of the network's own. */
-static dd_status add_keys(json_t *doc, const dd_config *c, const dd_st_file *f, dd_err *err)
+static dd_status add_keys(json_t *doc, const dd_config *c, const dd_tensors *f, dd_err *err)
 {
     dd_key *keys = NULL;
     int n = 0;
@@ -86,14 +87,14 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_st_file *f, 
     DD_TRY(dd_dit_keys(c, &keys, &n, err));
     json_t *missing = json_array(), *unexpected = json_array();
     for (int i = 0; i < n; i++) {
-        const dd_tensor *t = dd_st_find(f, keys[i].name);
+        const dd_tensor *t = dd_tensors_find(f, keys[i].name);
         if (!t) json_array_append_new(missing, json_string(keys[i].name));
         else params += t->count;
         if (t && keys[i].router) routers += t->count;
     }
-    for (int i = 0; i < dd_st_count(f); i++)
-        if (!dd_key_find(keys, n, dd_st_at(f, i)->name))
-            json_array_append_new(unexpected, json_string(dd_st_at(f, i)->name));
+    for (int i = 0; i < dd_tensors_count(f); i++)
+        if (!dd_key_find(keys, n, dd_tensors_at(f, i)->name))
+            json_array_append_new(unexpected, json_string(dd_tensors_at(f, i)->name));
     free(keys);
     json_object_set_new(doc, "parameters", json_integer(params));
     json_object_set_new(doc, "router_parameters", json_integer(routers));
@@ -104,14 +105,14 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_st_file *f, 
 
 static dd_status build(json_t *doc, const char *path, const char *preset, dd_err *err)
 {
-    dd_st_file *f = NULL;
+    dd_tensors *f = NULL;
     dd_config c = {0};
     dd_model *m = NULL;
     dd_err why = {0};
-    DD_TRY(dd_st_open(&f, path, err));
+    DD_TRY(dd_safetensors_open(&f, path, err));
     json_object_set_new(doc, "file", json_string(path));
     json_object_set_new(doc, "format", json_string("safetensors"));
-    json_object_set_new(doc, "bytes", json_integer((json_int_t)dd_st_bytes(f)));
+    json_object_set_new(doc, "bytes", json_integer((json_int_t)dd_tensors_bytes(f)));
     add_meta(doc, f);
     dd_status st = DD_OK;
     if (dd_config_from_file(&c, f, preset, &why) == DD_OK) {
@@ -128,7 +129,7 @@ static dd_status build(json_t *doc, const char *path, const char *preset, dd_err
     json_object_set_new(doc, "runs", json_boolean(m != NULL));
     if (!m) json_object_set_new(doc, "problem", json_string(why.text));
     dd_model_close(&m);
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st;
 }
 

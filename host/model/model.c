@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Opens a checkpoint as a model: file, configuration, unexpected names, builder, id. */
 #include "host/model/model.h"
+#include "host/io/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,13 @@ static dd_status hash_model(dd_model *m, const dd_key *keys, int n, dd_err *err)
     for (int i = 0; i < n; i++) {
         h = dd_hash(h, keys[i].name, strlen(keys[i].name) + 1);
         h = dd_hash(h, keys[i].shape, sizeof keys[i].shape[0] * (size_t)keys[i].rank);
-        const dd_tensor *t = dd_st_find(m->file, keys[i].name);
+        const dd_tensor *t = dd_tensors_find(m->file, keys[i].name);
         if (!t) continue;
         m->n_params += t->count;
         if (!keys[i].router || t->count == 0) continue;
         float *v = malloc((size_t)t->count * sizeof *v);
         if (!v) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for tensor %s", m->path, keys[i].name);
-        const dd_status st = dd_st_read_f32(m->file, t, v, err);
+        const dd_status st = dd_tensors_read_f32(m->file, t, v, err);
         if (st == DD_OK) h = dd_hash(h, v, (size_t)t->count * sizeof *v);
         free(v);
         DD_TRY(st);
@@ -34,8 +35,8 @@ static dd_status hash_model(dd_model *m, const dd_key *keys, int n, dd_err *err)
 /* A name of the network that this family does not have means another architecture, so running on would be wrong. */
 static dd_status refuse_unexpected(const dd_model *m, const dd_key *keys, int n, dd_err *err)
 {
-    for (int i = 0; i < dd_st_count(m->file); i++) {
-        const char *name = dd_st_at(m->file, i)->name;
+    for (int i = 0; i < dd_tensors_count(m->file); i++) {
+        const char *name = dd_tensors_at(m->file, i)->name;
         if (!dd_key_is_network(name) || dd_key_find(keys, n, name)) continue;
         if (strncmp(name, "dwa_modules.", 12) == 0)
             return DD_FAIL(err, DD_ERR_UNSUPPORTED,
@@ -65,15 +66,15 @@ done:
     return st;
 }
 
-dd_status dd_model_adopt(dd_model **out, dd_st_file *file, const char *preset, dd_err *err)
+dd_status dd_model_adopt(dd_model **out, dd_tensors *file, const char *preset, dd_err *err)
 {
-    const char *path = dd_st_path(file);
+    const char *path = dd_tensors_path(file);
     dd_status st;
     *out = NULL;
     dd_model *m = calloc(1, sizeof *m);
     if (!m) {
         st = DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-        dd_st_close(&file);
+        dd_tensors_close(&file);
         return st;
     }
     m->file = file;
@@ -90,9 +91,9 @@ fail:
 
 dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd_err *err)
 {
-    dd_st_file *file = NULL;
+    dd_tensors *file = NULL;
     *out = NULL;
-    DD_TRY(dd_st_open(&file, path, err));
+    DD_TRY(dd_safetensors_open(&file, path, err));
     return dd_model_adopt(out, file, preset, err);
 }
 
@@ -109,7 +110,7 @@ void dd_model_close(dd_model **model)
     free(m->prologue.at);
     free(m->body.at);
     dd_config_fini(&m->cfg);
-    dd_st_close(&m->file);
+    dd_tensors_close(&m->file);
     free(m->path);
     free(m);
     *model = NULL;

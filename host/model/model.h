@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "host/base/status.h"
-#include "host/io/safetensors.h"
+#include "host/io/tensors.h"
 #include "host/model/config.h"
 #include "kernels/ops.h"
 
@@ -106,7 +106,7 @@ typedef struct dd_node_list {
 
 typedef struct dd_model {
     char *path;
-    dd_st_file *file;
+    dd_tensors *file;
     dd_config cfg;
     dd_site *sites;
     int n_sites;
@@ -139,7 +139,7 @@ typedef struct dd_model {
 /* Opens, validates and builds. preset: see dd_config_from_file. */
 dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd_err *err);
 /* The same from an open file, which belongs to the model afterwards; on failure it is closed. */
-dd_status dd_model_adopt(dd_model **out, dd_st_file *file, const char *preset, dd_err *err);
+dd_status dd_model_adopt(dd_model **out, dd_tensors *file, const char *preset, dd_err *err);
 void dd_model_close(dd_model **model);
 
 /* Index of a site by name, or -1. */

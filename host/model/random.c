@@ -86,7 +86,7 @@ static dd_status geometry(dd_config *c, const dd_random_spec *spec, dd_err *err)
     return st == DD_ERR_FORMAT ? DD_ERR_ARG : st;
 }
 
-dd_status dd_random_file(dd_st_file **out, const dd_random_spec *given, dd_err *err)
+dd_status dd_random_file(dd_tensors **out, const dd_random_spec *given, dd_err *err)
 {
     dd_random_spec spec = *given;
     dd_config c;
@@ -99,17 +99,17 @@ dd_status dd_random_file(dd_st_file **out, const dd_random_spec *given, dd_err *
     DD_TRY(dd_dit_keys(&c, &keys, &n, err));
     snprintf(heads, sizeof heads, "%d", c.num_heads);
     snprintf(name, sizeof name, "random %s", c.arch);
-    const dd_st_pair meta[] = {{"num_heads", heads}, {"note", "random weights, for timing only"}};
-    dd_st_entry *list = calloc((size_t)n, sizeof *list);
+    const dd_text_pair meta[] = {{"num_heads", heads}, {"note", "random weights, for timing only"}};
+    dd_tensor_entry *list = calloc((size_t)n, sizeof *list);
     dd_status st = list ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", name);
     for (int i = 0; list && i < n; i++) {
-        list[i] = (dd_st_entry){
+        list[i] = (dd_tensor_entry){
             .name = keys[i].name, .dtype = kept_float32(&keys[i]) ? DD_F32 : DD_BF16, .rank = keys[i].rank};
         memcpy(list[i].shape, keys[i].shape, sizeof keys[i].shape);
     }
-    if (st == DD_OK) st = dd_st_new(out, name, list, n, meta, 2, err);
+    if (st == DD_OK) st = dd_tensors_new(out, name, list, n, meta, 2, err);
     for (int i = 0; st == DD_OK && i < n; i++)
-        fill(&keys[i], dd_st_find(*out, keys[i].name)->count, dd_st_fill(*out, keys[i].name), &spec);
+        fill(&keys[i], dd_tensors_find(*out, keys[i].name)->count, dd_tensors_fill(*out, keys[i].name), &spec);
     free(list);
     free(keys);
     return st;
@@ -117,7 +117,7 @@ dd_status dd_random_file(dd_st_file **out, const dd_random_spec *given, dd_err *
 
 dd_status dd_random_model(dd_model **out, const dd_random_spec *spec, dd_err *err)
 {
-    dd_st_file *file = NULL;
+    dd_tensors *file = NULL;
     *out = NULL;
     DD_TRY(dd_random_file(&file, spec, err));
     DD_TRY(dd_model_adopt(out, file, spec->preset, err));

@@ -15,7 +15,7 @@ typedef struct dd_random_spec {
 } dd_random_spec;
 
 /* The checkpoint, in memory. ERR_ARG: preset or size. */
-dd_status dd_random_file(dd_st_file **out, const dd_random_spec *spec, dd_err *err);
+dd_status dd_random_file(dd_tensors **out, const dd_random_spec *spec, dd_err *err);
 /* The model. Its `random` is true: token routers may be moved (exec/calibrate.h). */
 dd_status dd_random_model(dd_model **out, const dd_random_spec *spec, dd_err *err);
 

@@ -24,10 +24,10 @@ static void require(bool holds, const char *what)
     abort();
 }
 
-static void use_tensor(const dd_st_file *f, const dd_tensor *t)
+static void use_tensor(const dd_tensors *f, const dd_tensor *t)
 {
-    require(t->name && *t->name && dd_st_find(f, t->name) == t, "each tensor is found by its name");
-    require(t->rank >= 0 && t->rank <= DD_ST_MAX_RANK, "rank is bounded");
+    require(t->name && *t->name && dd_tensors_find(f, t->name) == t, "each tensor is found by its name");
+    require(t->rank >= 0 && t->rank <= DD_TENSOR_MAX_RANK, "rank is bounded");
     int64_t count = 1;
     for (int i = 0; i < t->rank; i++) {
         require(t->shape[i] >= 0, "extents are not negative");
@@ -43,26 +43,27 @@ static void use_tensor(const dd_st_file *f, const dd_tensor *t)
     float *values = malloc(((size_t)t->count + 1) * sizeof *values);
     require(values, "memory for the values");
     dd_err err = {0};
-    const dd_status st = dd_st_read_f32(f, t, values, &err);
+    const dd_status st = dd_tensors_read_f32(f, t, values, &err);
     require((st == DD_OK) == (err.status == DD_OK), "an error is recorded exactly on failure");
     for (int64_t i = 0; st == DD_OK && i < t->count; i++) require(dd_f32_finite(values[i]), "values read are finite");
     free(values);
 }
 
-static void use_file(const dd_st_file *f, size_t size)
+static void use_file(const dd_tensors *f, size_t size)
 {
     size_t bytes = 0;
-    require(dd_st_bytes(f) == size, "size of the file");
-    for (int i = 0; i < dd_st_count(f); i++) {
-        use_tensor(f, dd_st_at(f, i));
-        bytes += dd_st_at(f, i)->bytes;
-        if (i) require(strcmp(dd_st_at(f, i - 1)->name, dd_st_at(f, i)->name) < 0, "tensors are sorted by name");
+    require(dd_tensors_bytes(f) == size, "size of the file");
+    for (int i = 0; i < dd_tensors_count(f); i++) {
+        use_tensor(f, dd_tensors_at(f, i));
+        bytes += dd_tensors_at(f, i)->bytes;
+        if (i)
+            require(strcmp(dd_tensors_at(f, i - 1)->name, dd_tensors_at(f, i)->name) < 0, "tensors are sorted by name");
     }
     require(bytes <= size - 8, "the tensors fit the file");
-    for (int i = 0; i < dd_st_meta_count(f); i++) {
+    for (int i = 0; i < dd_tensors_meta_count(f); i++) {
         const char *key, *value;
-        dd_st_meta_at(f, i, &key, &value);
-        require(key && dd_st_meta(f, key) == value, "metadata is found by its key");
+        dd_tensors_meta_at(f, i, &key, &value);
+        require(key && dd_tensors_meta(f, key) == value, "metadata is found by its key");
     }
 }
 
@@ -79,13 +80,13 @@ static bool run_one(const uint8_t *data, size_t size)
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     dd_err err = {0};
-    dd_st_file *f = NULL;
-    const dd_status st = dd_st_open(&f, path, &err);
+    dd_tensors *f = NULL;
+    const dd_status st = dd_safetensors_open(&f, path, &err);
     close(fd); /* the mapping stays */
     require((st == DD_OK) == (f != NULL), "a file exactly on success");
     if (st != DD_OK) require(err.status == st && strstr(err.text, path), "errors name the file");
     if (f) use_file(f, size);
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st == DD_OK;
 }
 

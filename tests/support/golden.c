@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "host/io/safetensors.h"
+
 #define MAX_FILES 64
 
 static char folder[256];
@@ -24,20 +26,20 @@ golden golden_open(const char *path)
 {
     golden g = {NULL, path};
     dd_err err = {0};
-    if (dd_st_open(&g.file, path, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_safetensors_open(&g.file, path, &err) != DD_OK) fail_msg("%s", err.text);
     return g;
 }
 
-void golden_close(golden *g) { dd_st_close(&g->file); }
+void golden_close(golden *g) { dd_tensors_close(&g->file); }
 
 float *golden_values(const golden *g, const char *name, size_t *count)
 {
     dd_err err = {0};
-    const dd_tensor *t = dd_st_find(g->file, name);
+    const dd_tensor *t = dd_tensors_find(g->file, name);
     if (!t) fail_msg("%s: no tensor %s", g->path, name);
     float *v = malloc((size_t)t->count * sizeof *v + 1);
     assert_non_null(v);
-    if (dd_st_read_f32(g->file, t, v, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_tensors_read_f32(g->file, t, v, &err) != DD_OK) fail_msg("%s", err.text);
     *count = (size_t)t->count;
     return v;
 }

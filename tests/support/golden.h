@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 #include "dydit.h"
-#include "host/io/safetensors.h"
+#include "host/io/tensors.h"
 
 typedef struct golden {
-    dd_st_file *file;
+    dd_tensors *file;
     const char *path;
 } golden;
 

@@ -10,21 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/io/safetensors.h"
 #include "host/model/random.h"
 
-static dd_status write_file(const char *path, const dd_st_file *file, dd_err *err)
+static dd_status write_file(const char *path, const dd_tensors *file, dd_err *err)
 {
-    const int n = dd_st_count(file), n_meta = dd_st_meta_count(file);
-    dd_st_entry *list = calloc((size_t)n + 1, sizeof *list);
-    dd_st_pair *meta = calloc((size_t)n_meta + 1, sizeof *meta);
+    const int n = dd_tensors_count(file), n_meta = dd_tensors_meta_count(file);
+    dd_tensor_entry *list = calloc((size_t)n + 1, sizeof *list);
+    dd_text_pair *meta = calloc((size_t)n_meta + 1, sizeof *meta);
     dd_status st = list && meta ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "out of memory");
     for (int i = 0; st == DD_OK && i < n; i++) {
-        const dd_tensor *t = dd_st_at(file, i);
-        list[i] = (dd_st_entry){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
+        const dd_tensor *t = dd_tensors_at(file, i);
+        list[i] = (dd_tensor_entry){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
         memcpy(list[i].shape, t->shape, sizeof t->shape);
     }
-    for (int i = 0; st == DD_OK && i < n_meta; i++) dd_st_meta_at(file, i, &meta[i].key, &meta[i].value);
-    if (st == DD_OK) st = dd_st_write(path, list, n, meta, n_meta, err);
+    for (int i = 0; st == DD_OK && i < n_meta; i++) dd_tensors_meta_at(file, i, &meta[i].key, &meta[i].value);
+    if (st == DD_OK) st = dd_safetensors_write(path, list, n, meta, n_meta, err);
     free(list);
     free(meta);
     return st;
@@ -33,7 +34,7 @@ static dd_status write_file(const char *path, const dd_st_file *file, dd_err *er
 int main(int argc, char **argv)
 {
     dd_err err = {0};
-    dd_st_file *file = NULL;
+    dd_tensors *file = NULL;
     if (argc < 3) {
         fprintf(stderr, "usage: random_model OUT.safetensors MODEL [INPUT_SIZE [UNIT_SHARE [TOKEN_BIAS]]]\n");
         return 2;
@@ -44,7 +45,7 @@ int main(int argc, char **argv)
                                  .token_bias = argc > 5 ? atof(argv[5]) : 0};
     dd_status st = dd_random_file(&file, &spec, &err);
     if (st == DD_OK) st = write_file(argv[1], file, &err);
-    dd_st_close(&file);
+    dd_tensors_close(&file);
     if (st == DD_OK) return 0;
     fprintf(stderr, "random_model: %s\n", err.text);
     return st == DD_ERR_ARG ? 2 : 1;

@@ -6,6 +6,7 @@
 #define DD_TESTS_UNIT_MODEL_FILE_H
 
 /* The including file defines _XOPEN_SOURCE 700 and includes cmocka.h first. */
+#include "host/io/safetensors.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
 #include "tests/unit/scratch.h"
@@ -15,7 +16,7 @@ typedef struct model_file {
     bool shapes_only; /* tensors that tell the geometry, as U8 zeros: not to be built */
     dd_dtype dtype;   /* of all tensors: F32, F16, BF16 */
     bool fine;        /* values that no 16-bit type holds exactly; else those that all hold */
-    const dd_st_pair *meta;
+    const dd_text_pair *meta;
     int n_meta;
     const char *drop;  /* this tensor is missing */
     const char *extra; /* this one is there as well: [1] */
@@ -84,13 +85,13 @@ static inline bool model_tells_geometry(const char *name)
 }
 
 /* One tensor with values of its own; the caller frees the data. */
-static inline dd_st_entry model_entry(const model_file *f, const dd_key *key, uint64_t number)
+static inline dd_tensor_entry model_entry(const model_file *f, const dd_key *key, uint64_t number)
 {
-    dd_st_entry e = {.name = model_is(f->rename, key->name) ? f->to : key->name,
-                     .dtype = f->shapes_only                ? DD_U8
-                              : model_is(f->f64, key->name) ? DD_F64
-                                                            : f->dtype,
-                     .rank = key->rank};
+    dd_tensor_entry e = {.name = model_is(f->rename, key->name) ? f->to : key->name,
+                         .dtype = f->shapes_only                ? DD_U8
+                                  : model_is(f->f64, key->name) ? DD_F64
+                                                                : f->dtype,
+                         .rank = key->rank};
     int64_t n = 1;
     memcpy(e.shape, key->shape, sizeof key->shape);
     if (model_is(f->wide, key->name)) e.shape[f->wide_axis]++;
@@ -113,7 +114,7 @@ static inline const char *model_write(const char *name, const model_file *f)
     int n_keys, n = 0;
     if (dd_config_derive(&cfg, "test", &err) != DD_OK) fail_msg("%s", err.text);
     assert_int_equal(dd_dit_keys(&cfg, &keys, &n_keys, &err), DD_OK);
-    dd_st_entry *list = calloc((size_t)n_keys + 1, sizeof *list);
+    dd_tensor_entry *list = calloc((size_t)n_keys + 1, sizeof *list);
     assert_non_null(list);
     for (int i = 0; i < n_keys; i++) {
         if (f->shapes_only && !model_tells_geometry(keys[i].name)) continue;
@@ -125,7 +126,7 @@ static inline const char *model_write(const char *name, const model_file *f)
         list[n++].name = f->extra;
     }
     const char *path = scratch(name);
-    if (dd_st_write(path, list, n, f->meta, f->n_meta, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_safetensors_write(path, list, n, f->meta, f->n_meta, &err) != DD_OK) fail_msg("%s", err.text);
     for (int i = 0; i < n; i++) free((void *)(uintptr_t)list[i].data);
     free(list);
     free(keys);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "host/api_internal.h"
+#include "host/io/safetensors.h"
 #include "kernels/ref/ref.h"
 #include "support/golden.h"
 
@@ -126,7 +127,7 @@ static void numbers_are_upstreams(void **state)
     enum { STEPS = 3, N = 3, COUNT_ = 32 * 32 };
     static const dd_card card = {NULL, 1, 512}; /* an image is more than it holds */
     static float x[N * COUNT_], noise[STEPS * N * COUNT_];
-    const dd_st_entry list[] = {
+    const dd_tensor_entry list[] = {
         {.name = "x", .dtype = DD_F32, .rank = 4, .shape = {N, 1, 32, 32}, .data = x},
         {.name = "noise", .dtype = DD_F32, .rank = 5, .shape = {STEPS, N, 1, 32, 32}, .data = noise}};
     dydit_ctx *ref = golden_ctx("ref", 1), *cpu = ctx;
@@ -143,7 +144,7 @@ static void numbers_are_upstreams(void **state)
                 randn(noise + (t * N + i) * COUNT_, &card, 5 + (uint64_t)i, &offset, rows * COUNT_, COUNT_);
         }
         o.latents_in = o.noise_in = golden_scratch("draws.safetensors");
-        assert_int_equal(dd_st_write(o.latents_in, list, 2, NULL, 0, NULL), DD_OK);
+        assert_int_equal(dd_safetensors_write(o.latents_in, list, 2, NULL, 0, NULL), DD_OK);
         dydit_result *given = sampled(&o, "torch-cuda as on 1 x 512");
         assert_true(equal(drawn, given));
         dydit_result_close(&drawn);

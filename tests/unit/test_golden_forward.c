@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "host/io/safetensors.h"
 #include "host/model/temb.h"
 #include "host/plan/policy.h"
 #include "support/golden.h"
@@ -202,11 +203,11 @@ static void forced_masks(void **state)
     golden_near(&g, "golden.out", &got, "out", TOLERANCE);
     size_t n, outs;
     float *tokens = golden_values(&g, "golden.tokens", &n), *before = golden_values(&got, "out", &outs);
-    const dd_tensor *t = dd_st_find(g.file, "golden.tokens");
+    const dd_tensor *t = dd_tensors_find(g.file, "golden.tokens");
     for (size_t i = 0; i < n; i++) tokens[i] = 1;
-    const dd_st_entry ones = {"golden.tokens", DD_F32, 3, {t->shape[0], t->shape[1], t->shape[2]}, tokens};
+    const dd_tensor_entry ones = {"golden.tokens", DD_F32, 3, {t->shape[0], t->shape[1], t->shape[2]}, tokens};
     dd_err err = {0};
-    assert_int_equal(dd_st_write(golden_scratch("ones.safetensors"), &ones, 1, NULL, 0, &err), DD_OK);
+    assert_int_equal(dd_safetensors_write(golden_scratch("ones.safetensors"), &ones, 1, NULL, 0, &err), DD_OK);
     golden_close(&got);
     o.token_masks = golden_scratch("ones.safetensors");
     if (dydit_eval(model, &o) != DYDIT_OK) fail_msg("%s", dydit_message(ctx));

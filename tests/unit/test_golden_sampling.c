@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "host/io/safetensors.h"
+
 #include "support/golden.h"
 
 #define TOLERANCE 1e-5
@@ -25,16 +27,17 @@ static const char *inputs(const golden *g, const char *noise_name)
 {
     const char *path = golden_scratch("inputs.safetensors");
     dd_err err = {0};
-    dd_st_entry list[2];
-    const dd_tensor *x = dd_st_find(g->file, "golden.x"), *noise = noise_name ? dd_st_find(g->file, noise_name) : NULL;
+    dd_tensor_entry list[2];
+    const dd_tensor *x = dd_tensors_find(g->file, "golden.x"),
+                    *noise = noise_name ? dd_tensors_find(g->file, noise_name) : NULL;
     assert_non_null(x);
-    list[0] = (dd_st_entry){.name = "x", .dtype = DD_F32, .rank = x->rank, .data = x->data};
+    list[0] = (dd_tensor_entry){.name = "x", .dtype = DD_F32, .rank = x->rank, .data = x->data};
     memcpy(list[0].shape, x->shape, sizeof x->shape);
     if (noise) {
-        list[1] = (dd_st_entry){.name = "noise", .dtype = DD_F32, .rank = noise->rank, .data = noise->data};
+        list[1] = (dd_tensor_entry){.name = "noise", .dtype = DD_F32, .rank = noise->rank, .data = noise->data};
         memcpy(list[1].shape, noise->shape, sizeof noise->shape);
     }
-    if (dd_st_write(path, list, noise ? 2 : 1, NULL, 0, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_safetensors_write(path, list, noise ? 2 : 1, NULL, 0, &err) != DD_OK) fail_msg("%s", err.text);
     return path;
 }
 

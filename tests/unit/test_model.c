@@ -13,7 +13,7 @@
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
-static const dd_st_pair two_heads = {"num_heads", "2"};
+static const dd_text_pair two_heads = {"num_heads", "2"};
 
 /* A tiny model whose file says its heads, with or without routers. */
 static model_file tiny(bool dynamic)
@@ -126,7 +126,7 @@ static void what_a_model_holds(void **state)
             params += count;
         }
         assert_int_equal(m->n_params, params);
-        assert_int_equal(dd_st_count(m->file), n_keys);
+        assert_int_equal(dd_tensors_count(m->file), n_keys);
         assert_string_equal(m->cfg.arch, dynamic ? "DyDiT-d16-l2-h2/2" : "DiT-d16-l2-h2/2");
         assert_int_equal(m->n_sites, 4);
         assert_int_equal(m->n_routers, dynamic ? 2 : 0);
@@ -379,7 +379,7 @@ static void id_of_a_model(void **state)
     f = tiny(true), f.cfg.input_size = 8;
     assert_true(id_of(&f) != id);
     f = tiny(false), f.cfg.hidden_size = 16;
-    const dd_st_pair one_head = {"num_heads", "1"}; /* the same tensors cut otherwise */
+    const dd_text_pair one_head = {"num_heads", "1"}; /* the same tensors cut otherwise */
     f.cfg.num_heads = 1, f.meta = &one_head;
     assert_true(id_of(&f) != dense);
 }

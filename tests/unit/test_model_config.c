@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "host/io/safetensors.h"
+
 #include "tests/unit/model_file.h"
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
@@ -140,11 +142,11 @@ static void rules(void **state)
 
 static dd_status read_config(const char *path, const char *preset, dd_config *c, dd_err *err)
 {
-    dd_st_file *file;
+    dd_tensors *file;
     memset(err, 0, sizeof *err);
-    if (dd_st_open(&file, path, err) != DD_OK) fail_msg("%s", err->text);
+    if (dd_safetensors_open(&file, path, err) != DD_OK) fail_msg("%s", err->text);
     const dd_status st = dd_config_from_file(c, file, preset, err);
-    dd_st_close(&file);
+    dd_tensors_close(&file);
     return st;
 }
 
@@ -260,7 +262,7 @@ static void metadata(void **state)
     static const char *const no_number[] = {"", "x", "2x", "nan", "inf", "1e999", "TRUE"};
     for (int i = 0; i < COUNT(cases); i++) {
         model_file f = shapes_of(true);
-        dd_st_pair meta = {cases[i].key, cases[i].agrees};
+        dd_text_pair meta = {cases[i].key, cases[i].agrees};
         f.meta = &meta, f.n_meta = 1;
         dd_config c = accepted(&f, NULL);
         if (strcmp(meta.key, "cfg_channels") == 0) assert_int_equal(c.cfg_channels, 4);
@@ -277,7 +279,7 @@ static void metadata(void **state)
         }
     }
     model_file f = shapes_of(true);
-    const dd_st_pair odd[] = {{"depth", "2.5"}, {"num_heads", "1e10"}};
+    const dd_text_pair odd[] = {{"depth", "2.5"}, {"num_heads", "1e10"}};
     f.n_meta = 1, f.meta = &odd[0];
     refused(&f, NULL, "metadata depth is 2.5, expected a whole number");
     f.meta = &odd[1];
@@ -288,7 +290,7 @@ static void labels_of_the_file(void **state)
 {
     (void)state;
     model_file f = shapes_of(true);
-    const dd_st_pair meta[] = {{"labels", "golden retriever,,T-shirt"}, {"other", "nothing"}};
+    const dd_text_pair meta[] = {{"labels", "golden retriever,,T-shirt"}, {"other", "nothing"}};
     f.meta = meta, f.n_meta = 2;
     dd_config c = accepted(&f, NULL);
     assert_string_equal(c.labels[0], "golden retriever");
@@ -298,7 +300,7 @@ static void labels_of_the_file(void **state)
     assert_null(c.labels);
     dd_config_fini(NULL);
     f.cfg.learn_sigma = false; /* labels are read, then a rule fails: nothing leaks */
-    const dd_st_pair both[] = {{"labels", "a,b,c"}, {"cfg_channels", "9"}};
+    const dd_text_pair both[] = {{"labels", "a,b,c"}, {"cfg_channels", "9"}};
     f.meta = both;
     refused(&f, NULL, "cfg_channels is 9");
 }
@@ -309,7 +311,7 @@ static void heads_of_a_dense_model(void **state)
     model_file f = shapes_of(false);
     refused(&f, NULL,
             "the number of heads of this dense DiT is not in the file: add metadata num_heads or give --model");
-    const dd_st_pair two = {"num_heads", "2"}, zero = {"num_heads", "0"}, odd = {"num_heads", "3"};
+    const dd_text_pair two = {"num_heads", "2"}, zero = {"num_heads", "0"}, odd = {"num_heads", "3"};
     f.meta = &two, f.n_meta = 1;
     assert_int_equal(accepted(&f, NULL).num_heads, 2);
     f.meta = &zero;
@@ -324,7 +326,7 @@ static void heads_of_a_dense_model(void **state)
     assert_int_equal(c.num_heads, 6);
     assert_string_equal(c.arch, "DiT-S/8");
     assert_int_equal(accepted(&f, "DiT-S/8").num_heads, 6);
-    const dd_st_pair twelve = {"num_heads", "12"};
+    const dd_text_pair twelve = {"num_heads", "12"};
     f.meta = &twelve, f.n_meta = 1; /* the file knows better */
     assert_int_equal(accepted(&f, NULL).num_heads, 12);
     refused(&f, "DiT-S/8", "model DiT-S/8 has heads 6, but the file has 12");

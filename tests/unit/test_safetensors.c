@@ -43,8 +43,8 @@ static const char *make(const char *header, size_t n_header, size_t n_data)
 static void assert_error(const char *path, dd_status status, const char *culprit, const char *reason)
 {
     dd_err err = {0};
-    dd_st_file *f = (dd_st_file *)&err;
-    assert_int_equal(dd_st_open(&f, path, &err), status);
+    dd_tensors *f = (dd_tensors *)&err;
+    assert_int_equal(dd_safetensors_open(&f, path, &err), status);
     assert_null(f);
     assert_int_equal(err.status, status);
     if (!strstr(err.text, path)) fail_msg("\"%s\" does not name the file", err.text);
@@ -52,16 +52,16 @@ static void assert_error(const char *path, dd_status status, const char *culprit
     if (!strstr(err.text, reason)) fail_msg("\"%s\" does not say \"%s\"", err.text, reason);
 }
 
-static dd_st_file *open_good(const char *path)
+static dd_tensors *open_good(const char *path)
 {
     dd_err err = {0};
-    dd_st_file *f = NULL;
-    if (dd_st_open(&f, path, &err) != DD_OK) fail_msg("%s", err.text);
+    dd_tensors *f = NULL;
+    if (dd_safetensors_open(&f, path, &err) != DD_OK) fail_msg("%s", err.text);
     assert_non_null(f);
     return f;
 }
 
-static dd_st_file *open_header(const char *header, size_t n_data)
+static dd_tensors *open_header(const char *header, size_t n_data)
 {
     return open_good(make(header, strlen(header), n_data));
 }
@@ -225,8 +225,8 @@ static void bad_files(void **state)
     assert_error(scratch("pipe"), DD_ERR_IO, "", "device or a pipe"); /* and does not wait for a writer */
     assert_int_equal(symlink("loop", scratch("loop")), 0);
     assert_error(scratch("loop"), DD_ERR_IO, "cannot be opened", strerror(ELOOP));
-    dd_st_file *f = NULL;
-    assert_int_equal(dd_st_open(&f, "", NULL), DD_ERR_ARG);
+    dd_tensors *f = NULL;
+    assert_int_equal(dd_safetensors_open(&f, "", NULL), DD_ERR_ARG);
     if (geteuid() != 0) {
         assert_int_equal(chmod(scratch("empty.safetensors"), 0), 0);
         assert_error(scratch("empty.safetensors"), DD_ERR_IO, "cannot be opened", strerror(EACCES));
@@ -242,30 +242,30 @@ static void truncation(void **state)
     size_t n;
     unsigned char *file = scratch_read("x.safetensors", &n);
     for (size_t k = 0; k < n; k++) {
-        dd_st_file *f = NULL;
+        dd_tensors *f = NULL;
         dd_err err = {0};
         scratch_write("cut.safetensors", file, k);
-        assert_int_equal(dd_st_open(&f, scratch("cut.safetensors"), &err), DD_ERR_FORMAT);
+        assert_int_equal(dd_safetensors_open(&f, scratch("cut.safetensors"), &err), DD_ERR_FORMAT);
         assert_non_null(strstr(err.text, "cut.safetensors"));
     }
     scratch_write("cut.safetensors", file, n);
-    dd_st_file *f = open_good(scratch("cut.safetensors"));
-    dd_st_close(&f);
+    dd_tensors *f = open_good(scratch("cut.safetensors"));
+    dd_tensors_close(&f);
     free(file);
 }
 
 static void long_names(void **state)
 {
     (void)state;
-    for (int n = DD_ST_MAX_NAME; n <= DD_ST_MAX_NAME + 1; n++) {
-        char name[DD_ST_MAX_NAME + 2], header[DD_ST_MAX_NAME + 100];
+    for (int n = DD_TENSOR_MAX_NAME; n <= DD_TENSOR_MAX_NAME + 1; n++) {
+        char name[DD_TENSOR_MAX_NAME + 2], header[DD_TENSOR_MAX_NAME + 100];
         memset(name, 'n', sizeof name);
         name[n] = '\0';
         snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", name);
-        if (n == DD_ST_MAX_NAME) {
-            dd_st_file *f = open_header(header, 0);
-            assert_non_null(dd_st_find(f, name));
-            dd_st_close(&f);
+        if (n == DD_TENSOR_MAX_NAME) {
+            dd_tensors *f = open_header(header, 0);
+            assert_non_null(dd_tensors_find(f, name));
+            dd_tensors_close(&f);
         } else {
             assert_error(make(header, strlen(header), 0), DD_ERR_FORMAT, "tensor nnnn", "name of 513 bytes");
         }
@@ -278,7 +278,7 @@ static void too_many(void **state)
     for (int extra = 0; extra < 2; extra++) {
         dd_str s = {0};
         dd_str_add(&s, "{\"__metadata__\":{}");
-        for (int i = 0; i < DD_ST_MAX_TENSORS + extra; i++)
+        for (int i = 0; i < DD_TENSORS_MAX + extra; i++)
             dd_str_addf(&s, ",\"t%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i);
         dd_str_add(&s, "}");
         const char *path = make(s.data, s.len, 0);
@@ -286,10 +286,10 @@ static void too_many(void **state)
         if (extra) {
             assert_error(path, DD_ERR_FORMAT, "", "more than the limit of 65536");
         } else {
-            dd_st_file *f = open_good(path);
-            assert_int_equal(dd_st_count(f), DD_ST_MAX_TENSORS);
-            assert_non_null(dd_st_find(f, "t65535"));
-            dd_st_close(&f);
+            dd_tensors *f = open_good(path);
+            assert_int_equal(dd_tensors_count(f), DD_TENSORS_MAX);
+            assert_non_null(dd_tensors_find(f, "t65535"));
+            dd_tensors_close(&f);
         }
     }
     /* A long list would cost the JSON parser far more memory than the header has bytes. */
@@ -317,19 +317,19 @@ static void good_file(void **state)
                                                                                      21) "," T("q", "F8_E4M3", "2", 21,
                                                                                                23) "," T("h", "F4", "4",
                                                                                                          23, 25) "}   ";
-    dd_st_file *f = open_header(header, 25);
-    assert_string_equal(dd_st_path(f), scratch("x.safetensors"));
-    assert_int_equal(dd_st_bytes(f), 8 + sizeof header - 1 + 25);
-    assert_int_equal(dd_st_count(f), 6);
+    dd_tensors *f = open_header(header, 25);
+    assert_string_equal(dd_tensors_path(f), scratch("x.safetensors"));
+    assert_int_equal(dd_tensors_bytes(f), 8 + sizeof header - 1 + 25);
+    assert_int_equal(dd_tensors_count(f), 6);
     const char *sorted[] = {"a", "e", "h", "q", "s", "z"};
     for (int i = 0; i < 6; i++) {
-        assert_string_equal(dd_st_at(f, i)->name, sorted[i]);
-        assert_ptr_equal(dd_st_find(f, sorted[i]), dd_st_at(f, i));
+        assert_string_equal(dd_tensors_at(f, i)->name, sorted[i]);
+        assert_ptr_equal(dd_tensors_find(f, sorted[i]), dd_tensors_at(f, i));
     }
-    assert_null(dd_st_find(f, "b"));
-    assert_null(dd_st_find(f, ""));
-    assert_null(dd_st_find(f, "__metadata__"));
-    const dd_tensor *z = dd_st_find(f, "z");
+    assert_null(dd_tensors_find(f, "b"));
+    assert_null(dd_tensors_find(f, ""));
+    assert_null(dd_tensors_find(f, "__metadata__"));
+    const dd_tensor *z = dd_tensors_find(f, "z");
     assert_true(z->known && z->dtype == DD_BF16);
     assert_string_equal(z->dtype_name, "BF16");
     assert_int_equal(z->rank, 2);
@@ -338,7 +338,8 @@ static void good_file(void **state)
     assert_int_equal(z->count, 6);
     assert_int_equal(z->bytes, 12);
     assert_int_equal(((const unsigned char *)z->data)[0], 5);
-    const dd_tensor *e = dd_st_find(f, "e"), *s = dd_st_find(f, "s"), *q = dd_st_find(f, "q"), *h = dd_st_find(f, "h");
+    const dd_tensor *e = dd_tensors_find(f, "e"), *s = dd_tensors_find(f, "s"), *q = dd_tensors_find(f, "q"),
+                    *h = dd_tensors_find(f, "h");
     assert_null(e->data);
     assert_int_equal(e->count, 0);
     assert_int_equal(s->rank, 0);
@@ -348,21 +349,21 @@ static void good_file(void **state)
     assert_false(h->known);
     assert_int_equal(h->count, 4);
     assert_int_equal(h->bytes, 2);
-    assert_int_equal(dd_st_meta_count(f), 2);
-    assert_string_equal(dd_st_meta(f, "format"), "pt");
-    assert_null(dd_st_meta(f, "none"));
+    assert_int_equal(dd_tensors_meta_count(f), 2);
+    assert_string_equal(dd_tensors_meta(f, "format"), "pt");
+    assert_null(dd_tensors_meta(f, "none"));
     const char *key, *value;
-    dd_st_meta_at(f, 1, &key, &value);
+    dd_tensors_meta_at(f, 1, &key, &value);
     assert_string_equal(key, "n");
     assert_string_equal(value, "2");
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     assert_null(f);
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     f = open_header("{}", 0);
-    assert_int_equal(dd_st_count(f), 0);
-    assert_null(dd_st_find(f, "a"));
-    assert_int_equal(dd_st_meta_count(f), 0);
-    dd_st_close(&f);
+    assert_int_equal(dd_tensors_count(f), 0);
+    assert_null(dd_tensors_find(f, "a"));
+    assert_int_equal(dd_tensors_meta_count(f), 0);
+    dd_tensors_close(&f);
 }
 
 static void every_dtype_is_listed(void **state)
@@ -382,20 +383,20 @@ static void every_dtype_is_listed(void **state)
         char header[200];
         snprintf(header, sizeof header, "{\"w\":{\"dtype\":\"%s\",\"shape\":[4],\"data_offsets\":[0,%d]}}", all[i].name,
                  all[i].bits / 2);
-        dd_st_file *f = open_header(header, (size_t)all[i].bits / 2);
-        const dd_tensor *t = dd_st_at(f, 0);
+        dd_tensors *f = open_header(header, (size_t)all[i].bits / 2);
+        const dd_tensor *t = dd_tensors_at(f, 0);
         assert_string_equal(t->dtype_name, all[i].name);
         assert_int_equal(t->known, all[i].known);
         if (t->known) assert_int_equal(dd_dtype_bytes(t->dtype) * 8, all[i].bits);
         float values[4];
         dd_err err = {0};
-        const dd_status st = dd_st_read_f32(f, t, values, &err);
+        const dd_status st = dd_tensors_read_f32(f, t, values, &err);
         if (!t->known) {
             assert_int_equal(st, DD_ERR_UNSUPPORTED);
             assert_non_null(strstr(err.text, "x.safetensors: tensor w"));
             assert_non_null(strstr(err.text, all[i].name));
         }
-        dd_st_close(&f);
+        dd_tensors_close(&f);
     }
 }
 
@@ -416,11 +417,11 @@ static dd_status read_back(const char *dtype, size_t size, const void *data, int
     assert_true(8 + n_header + 1 + bytes <= sizeof file);
     memcpy(header + n_header + 1, data, bytes);
     scratch_write("x.safetensors", file, 8 + n_header + 1 + bytes);
-    dd_st_file *f = open_good(scratch("x.safetensors"));
-    const dd_tensor *t = dd_st_find(f, "w");
+    dd_tensors *f = open_good(scratch("x.safetensors"));
+    const dd_tensor *t = dd_tensors_find(f, "w");
     assert_int_equal((uintptr_t)t->data % 2, 1);
-    const dd_status st = dd_st_read_f32(f, t, out, err);
-    dd_st_close(&f);
+    const dd_status st = dd_tensors_read_f32(f, t, out, err);
+    dd_tensors_close(&f);
     return st;
 }
 
@@ -486,27 +487,27 @@ static void impossible_values_are_refused(void **state)
 static void required_shapes(void **state)
 {
     (void)state;
-    dd_st_file *f = open_header("{" T("m.w", "U8", "2,3", 0, 6) "," T("s", "U8", "", 6, 7) "}", 7);
+    dd_tensors *f = open_header("{" T("m.w", "U8", "2,3", 0, 6) "," T("s", "U8", "", 6, 7) "}", 7);
     const dd_tensor *t = NULL;
     dd_err err = {0};
-    assert_int_equal(dd_st_require(f, "m.", "w", 2, (const int64_t[]){2, 3}, &t, &err), DD_OK);
+    assert_int_equal(dd_tensors_require(f, "m.", "w", 2, (const int64_t[]){2, 3}, &t, &err), DD_OK);
     assert_string_equal(t->name, "m.w");
-    assert_int_equal(dd_st_require(f, NULL, "m.w", 2, (const int64_t[]){-1, 3}, &t, &err), DD_OK);
-    assert_int_equal(dd_st_require(f, "", "s", 0, NULL, NULL, &err), DD_OK);
-    assert_int_equal(dd_st_require(f, "m.", "w", 2, (const int64_t[]){-1, 4}, &t, &err), DD_ERR_FORMAT);
+    assert_int_equal(dd_tensors_require(f, NULL, "m.w", 2, (const int64_t[]){-1, 3}, &t, &err), DD_OK);
+    assert_int_equal(dd_tensors_require(f, "", "s", 0, NULL, NULL, &err), DD_OK);
+    assert_int_equal(dd_tensors_require(f, "m.", "w", 2, (const int64_t[]){-1, 4}, &t, &err), DD_ERR_FORMAT);
     assert_non_null(strstr(err.text, "x.safetensors: tensor m.w has shape [2, 3], expected [any, 4]"));
     assert_null(t);
     dd_err_clear(&err);
-    assert_int_equal(dd_st_require(f, "m.", "w", 1, (const int64_t[]){6}, &t, &err), DD_ERR_FORMAT);
+    assert_int_equal(dd_tensors_require(f, "m.", "w", 1, (const int64_t[]){6}, &t, &err), DD_ERR_FORMAT);
     assert_non_null(strstr(err.text, "expected [6]"));
     dd_err_clear(&err);
-    assert_int_equal(dd_st_require(f, "n.", "w", 1, (const int64_t[]){6}, &t, &err), DD_ERR_FORMAT);
+    assert_int_equal(dd_tensors_require(f, "n.", "w", 1, (const int64_t[]){6}, &t, &err), DD_ERR_FORMAT);
     assert_non_null(strstr(err.text, "x.safetensors: tensor n.w is missing"));
     char longest[2000];
     memset(longest, 'n', sizeof longest);
     longest[sizeof longest - 1] = '\0';
-    assert_int_equal(dd_st_require(f, longest, "w", 0, NULL, &t, NULL), DD_ERR_FORMAT);
-    dd_st_close(&f);
+    assert_int_equal(dd_tensors_require(f, longest, "w", 0, NULL, &t, NULL), DD_ERR_FORMAT);
+    dd_tensors_close(&f);
 }
 
 static void round_trip(void **state)
@@ -516,13 +517,13 @@ static void round_trip(void **state)
     const uint16_t half[3] = {0x3c00, 0x4000, 0x4200};
     const uint8_t bytes[3] = {1, 2, 3};
     const int64_t big[1] = {-5};
-    const dd_st_entry entries[] = {
+    const dd_tensor_entry entries[] = {
         {"u", DD_U8, 1, {3}, bytes}, {"b.weight", DD_F32, 2, {2, 3}, w},
         {"h", DD_F16, 1, {3}, half}, {"a \"q\" \xc3\xa4\\", DD_F32, 0, {0}, &scalar},
         {"i", DD_I64, 1, {1}, big},  {"none", DD_BF16, 2, {4, 0}, NULL},
     };
-    const dd_st_pair meta[] = {{"format", "pt"}, {"note", "line\nbreak \"q\" \xc3\xa4"}};
-    assert_int_equal(dd_st_write(scratch("w.safetensors"), entries, 6, meta, 2, NULL), DD_OK);
+    const dd_text_pair meta[] = {{"format", "pt"}, {"note", "line\nbreak \"q\" \xc3\xa4"}};
+    assert_int_equal(dd_safetensors_write(scratch("w.safetensors"), entries, 6, meta, 2, NULL), DD_OK);
     size_t n;
     unsigned char *file = scratch_read("w.safetensors", &n);
     static const char expected[] =
@@ -540,30 +541,30 @@ static void round_trip(void **state)
     assert_true(header < sizeof expected - 1 + 8);
     assert_int_equal(n, 8 + header + 45);
     free(file);
-    dd_st_file *f = open_good(scratch("w.safetensors"));
-    assert_int_equal(dd_st_count(f), 6);
+    dd_tensors *f = open_good(scratch("w.safetensors"));
+    assert_int_equal(dd_tensors_count(f), 6);
     for (size_t i = 0; i < COUNT(entries); i++) {
-        const dd_tensor *t = dd_st_find(f, entries[i].name);
+        const dd_tensor *t = dd_tensors_find(f, entries[i].name);
         assert_non_null(t);
         assert_true(t->known && t->dtype == entries[i].dtype && t->rank == entries[i].rank);
         assert_memory_equal(t->shape, entries[i].shape, (size_t)t->rank * sizeof *t->shape);
         assert_int_equal((uintptr_t)t->data % dd_dtype_bytes(t->dtype), 0);
         if (t->bytes) assert_memory_equal(t->data, entries[i].data, t->bytes);
     }
-    assert_string_equal(dd_st_meta(f, "note"), meta[1].value);
-    dd_st_close(&f);
-    assert_int_equal(dd_st_write(scratch("none.safetensors"), NULL, 0, NULL, 0, NULL), DD_OK);
+    assert_string_equal(dd_tensors_meta(f, "note"), meta[1].value);
+    dd_tensors_close(&f);
+    assert_int_equal(dd_safetensors_write(scratch("none.safetensors"), NULL, 0, NULL, 0, NULL), DD_OK);
     f = open_good(scratch("none.safetensors"));
-    assert_int_equal(dd_st_bytes(f), 16);
-    dd_st_close(&f);
+    assert_int_equal(dd_tensors_bytes(f), 16);
+    dd_tensors_close(&f);
 }
 
-static void assert_unwritable(dd_st_entry a, dd_st_entry b, const char *culprit, const char *reason)
+static void assert_unwritable(dd_tensor_entry a, dd_tensor_entry b, const char *culprit, const char *reason)
 {
-    const dd_st_entry entries[] = {a, b};
+    const dd_tensor_entry entries[] = {a, b};
     dd_err err = {0};
     const char *path = scratch("bad.safetensors");
-    assert_int_equal(dd_st_write(path, entries, 2, NULL, 0, &err), DD_ERR_ARG);
+    assert_int_equal(dd_safetensors_write(path, entries, 2, NULL, 0, &err), DD_ERR_ARG);
     assert_memory_equal(err.text, path, strlen(path));
     if (!strstr(err.text, culprit)) fail_msg("\"%s\" does not name \"%s\"", err.text, culprit);
     if (!strstr(err.text, reason)) fail_msg("\"%s\" does not say \"%s\"", err.text, reason);
@@ -574,33 +575,33 @@ static void unwritable_entries(void **state)
 {
     (void)state;
     static const float d[4] = {0};
-    const dd_st_entry ok = {"ok", DD_F32, 1, {4}, d};
-    char longest[DD_ST_MAX_NAME + 2];
+    const dd_tensor_entry ok = {"ok", DD_F32, 1, {4}, d};
+    char longest[DD_TENSOR_MAX_NAME + 2];
     memset(longest, 'n', sizeof longest);
-    longest[DD_ST_MAX_NAME + 1] = '\0';
+    longest[DD_TENSOR_MAX_NAME + 1] = '\0';
     const int64_t huge = INT64_C(1) << 32;
-    assert_unwritable(ok, (dd_st_entry){NULL, DD_F32, 1, {4}, d}, "", "cannot be written");
-    assert_unwritable(ok, (dd_st_entry){"", DD_F32, 1, {4}, d}, "", "cannot be written");
-    assert_unwritable(ok, (dd_st_entry){longest, DD_F32, 1, {4}, d}, "nnnn", "cannot be written");
-    assert_unwritable(ok, (dd_st_entry){"a\nb", DD_F32, 1, {4}, d}, "a?b", "cannot be written");
-    assert_unwritable(ok, (dd_st_entry){"a\xff", DD_F32, 1, {4}, d}, "", "not valid UTF-8");
-    assert_unwritable(ok, (dd_st_entry){"__metadata__", DD_F32, 1, {4}, d}, "__metadata__", "cannot be written");
+    assert_unwritable(ok, (dd_tensor_entry){NULL, DD_F32, 1, {4}, d}, "", "cannot be written");
+    assert_unwritable(ok, (dd_tensor_entry){"", DD_F32, 1, {4}, d}, "", "cannot be written");
+    assert_unwritable(ok, (dd_tensor_entry){longest, DD_F32, 1, {4}, d}, "nnnn", "cannot be written");
+    assert_unwritable(ok, (dd_tensor_entry){"a\nb", DD_F32, 1, {4}, d}, "a?b", "cannot be written");
+    assert_unwritable(ok, (dd_tensor_entry){"a\xff", DD_F32, 1, {4}, d}, "", "not valid UTF-8");
+    assert_unwritable(ok, (dd_tensor_entry){"__metadata__", DD_F32, 1, {4}, d}, "__metadata__", "cannot be written");
     assert_unwritable(ok, ok, "tensor ok", "given twice");
-    assert_unwritable(ok, (dd_st_entry){"ok", DD_U8, 1, {4}, d}, "tensor ok", "given twice");
-    assert_unwritable(ok, (dd_st_entry){"w", (dd_dtype)99, 1, {4}, d}, "tensor w", "dtype");
-    assert_unwritable(ok, (dd_st_entry){"w", DD_F32, 9, {4}, d}, "tensor w", "rank 9");
-    assert_unwritable(ok, (dd_st_entry){"w", DD_F32, -1, {4}, d}, "tensor w", "rank -1");
-    assert_unwritable(ok, (dd_st_entry){"w", DD_F32, 2, {1, -4}, d}, "tensor w", "shape[1]");
-    assert_unwritable(ok, (dd_st_entry){"w", DD_F32, 2, {huge, huge}, d}, "tensor w", "overflows");
-    assert_unwritable(ok, (dd_st_entry){"w", DD_F32, 1, {4}, NULL}, "tensor w", "no data");
+    assert_unwritable(ok, (dd_tensor_entry){"ok", DD_U8, 1, {4}, d}, "tensor ok", "given twice");
+    assert_unwritable(ok, (dd_tensor_entry){"w", (dd_dtype)99, 1, {4}, d}, "tensor w", "dtype");
+    assert_unwritable(ok, (dd_tensor_entry){"w", DD_F32, 9, {4}, d}, "tensor w", "rank 9");
+    assert_unwritable(ok, (dd_tensor_entry){"w", DD_F32, -1, {4}, d}, "tensor w", "rank -1");
+    assert_unwritable(ok, (dd_tensor_entry){"w", DD_F32, 2, {1, -4}, d}, "tensor w", "shape[1]");
+    assert_unwritable(ok, (dd_tensor_entry){"w", DD_F32, 2, {huge, huge}, d}, "tensor w", "overflows");
+    assert_unwritable(ok, (dd_tensor_entry){"w", DD_F32, 1, {4}, NULL}, "tensor w", "no data");
     dd_err err = {0};
-    const dd_st_pair twice[] = {{"k", "1"}, {"k", "2"}}, half[] = {{"k", NULL}}, latin[] = {{"k", "\xe4"}};
-    assert_int_equal(dd_st_write(scratch("b"), &ok, 1, twice, 2, &err), DD_ERR_ARG);
+    const dd_text_pair twice[] = {{"k", "1"}, {"k", "2"}}, half[] = {{"k", NULL}}, latin[] = {{"k", "\xe4"}};
+    assert_int_equal(dd_safetensors_write(scratch("b"), &ok, 1, twice, 2, &err), DD_ERR_ARG);
     assert_non_null(strstr(err.text, "metadata field k is given twice"));
-    assert_int_equal(dd_st_write(scratch("b"), &ok, 1, half, 1, NULL), DD_ERR_ARG);
-    assert_int_equal(dd_st_write(scratch("b"), &ok, 1, latin, 1, NULL), DD_ERR_ARG);
-    assert_int_equal(dd_st_write(scratch("b"), &ok, -1, NULL, 0, NULL), DD_ERR_ARG);
-    assert_int_equal(dd_st_write("", &ok, 1, NULL, 0, NULL), DD_ERR_ARG);
+    assert_int_equal(dd_safetensors_write(scratch("b"), &ok, 1, half, 1, NULL), DD_ERR_ARG);
+    assert_int_equal(dd_safetensors_write(scratch("b"), &ok, 1, latin, 1, NULL), DD_ERR_ARG);
+    assert_int_equal(dd_safetensors_write(scratch("b"), &ok, -1, NULL, 0, NULL), DD_ERR_ARG);
+    assert_int_equal(dd_safetensors_write("", &ok, 1, NULL, 0, NULL), DD_ERR_ARG);
     assert_int_equal(scratch_count(), 0);
 }
 
@@ -608,9 +609,9 @@ static void write_errors(void **state)
 {
     (void)state;
     static const float d[50000] = {0};
-    const dd_st_entry small = {"w", DD_F32, 1, {4}, d}, large = {"w", DD_F32, 1, {50000}, d};
+    const dd_tensor_entry small = {"w", DD_F32, 1, {4}, d}, large = {"w", DD_F32, 1, {50000}, d};
     dd_err err = {0};
-    assert_int_equal(dd_st_write(scratch("none/w"), &small, 1, NULL, 0, &err), DD_ERR_IO);
+    assert_int_equal(dd_safetensors_write(scratch("none/w"), &small, 1, NULL, 0, &err), DD_ERR_IO);
     assert_non_null(strstr(err.text, "none/w"));
     if (access("/dev/full", W_OK) != 0) {
         print_message("# no /dev/full here\n");
@@ -618,7 +619,7 @@ static void write_errors(void **state)
     }
     for (int i = 0; i < 2; i++) {
         dd_err_clear(&err);
-        assert_int_equal(dd_st_write("/dev/full", i ? &large : &small, 1, NULL, 0, &err), DD_ERR_IO);
+        assert_int_equal(dd_safetensors_write("/dev/full", i ? &large : &small, 1, NULL, 0, &err), DD_ERR_IO);
         assert_non_null(strstr(err.text, "/dev/full"));
         assert_non_null(strstr(err.text, strerror(ENOSPC)));
     }

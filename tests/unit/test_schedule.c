@@ -17,11 +17,11 @@
 
 static dd_schedule sch;
 
-static void compare(const dd_st_file *file, const char *spec, const char *table, const double *got)
+static void compare(const dd_tensors *file, const char *spec, const char *table, const double *got)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.%s", spec, table);
-    const dd_tensor *t = dd_st_find(file, name);
+    const dd_tensor *t = dd_tensors_find(file, name);
     assert_non_null(t);
     assert_int_equal(t->dtype, DD_F64);
     assert_int_equal(t->count, sch.n);
@@ -38,9 +38,9 @@ static void schedule_tables_exact(void **state)
     (void)state;
     static const char *const specs[] = {"1000", "250", "50", "20", "10", "ddim50", "ddim25"};
     static double steps[DD_TRAIN_STEPS];
-    dd_st_file *file = NULL;
+    dd_tensors *file = NULL;
     dd_err err = {0};
-    if (dd_st_open(&file, "tests/golden/schedule.safetensors", &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_safetensors_open(&file, "tests/golden/schedule.safetensors", &err) != DD_OK) fail_msg("%s", err.text);
     for (int k = 0; k < COUNT(specs); k++) {
         assert_int_equal(dd_schedule_build(&sch, specs[k], &err), DD_OK);
         for (int i = 0; i < sch.n; i++) steps[i] = sch.timestep[i];
@@ -52,7 +52,7 @@ static void schedule_tables_exact(void **state)
         compare(file, specs[k], "posterior_mean_x0", sch.posterior_mean_x0);
         compare(file, specs[k], "posterior_mean_xt", sch.posterior_mean_xt);
     }
-    dd_st_close(&file);
+    dd_tensors_close(&file);
 }
 
 static void build(const char *spec)

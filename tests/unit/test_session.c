@@ -11,6 +11,7 @@
 
 #include "host/exec/evaluate.h"
 #include "host/exec/sampler.h"
+#include "host/io/safetensors.h"
 #include "tests/unit/exec_rig.h"
 #include "tests/unit/scratch.h"
 
@@ -204,31 +205,31 @@ static void skipped_blocks_change_nothing(void **state)
 /* A copy of a golden model in which the gates of one site are zero for every condition. */
 static const char *without_gate(const char *path, int block, int row)
 {
-    dd_st_file *file;
+    dd_tensors *file;
     dd_err err = {0};
-    dd_st_entry list[128];
+    dd_tensor_entry list[128];
     char weight[64], bias[64];
     float *zeroed[2] = {NULL, NULL};
-    if (dd_st_open(&file, path, &err) != DD_OK) fail_msg("%s", err.text);
-    assert_true(dd_st_count(file) <= 128);
+    if (dd_safetensors_open(&file, path, &err) != DD_OK) fail_msg("%s", err.text);
+    assert_true(dd_tensors_count(file) <= 128);
     snprintf(weight, sizeof weight, "blocks.%d.adaLN_modulation.1.weight", block);
     snprintf(bias, sizeof bias, "blocks.%d.adaLN_modulation.1.bias", block);
-    for (int i = 0; i < dd_st_count(file); i++) {
-        const dd_tensor *t = dd_st_at(file, i);
-        list[i] = (dd_st_entry){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
+    for (int i = 0; i < dd_tensors_count(file); i++) {
+        const dd_tensor *t = dd_tensors_at(file, i);
+        list[i] = (dd_tensor_entry){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
         memcpy(list[i].shape, t->shape, sizeof t->shape);
         const int which = strcmp(t->name, weight) == 0 ? 0 : strcmp(t->name, bias) == 0 ? 1 : -1;
         if (which < 0) continue;
         float *v = malloc((size_t)t->count * sizeof *v);
         assert_non_null(v);
-        assert_int_equal(dd_st_read_f32(file, t, v, &err), DD_OK);
+        assert_int_equal(dd_tensors_read_f32(file, t, v, &err), DD_OK);
         for (int64_t k = row * (t->count / 6); k < (row + 1) * (t->count / 6); k++) v[k] = 0;
         list[i].dtype = DD_F32, list[i].data = zeroed[which] = v;
     }
     assert_true(zeroed[0] && zeroed[1]);
     const char *copy = scratch("gate.safetensors");
-    if (dd_st_write(copy, list, dd_st_count(file), NULL, 0, &err) != DD_OK) fail_msg("%s", err.text);
-    dd_st_close(&file);
+    if (dd_safetensors_write(copy, list, dd_tensors_count(file), NULL, 0, &err) != DD_OK) fail_msg("%s", err.text);
+    dd_tensors_close(&file);
     free(zeroed[0]), free(zeroed[1]);
     return copy;
 }

@@ -109,14 +109,14 @@ static void ddim_with_eta_1_has_the_posterior_variance(void **state)
 
 /* ---- golden runs: every step from the stored latents of the step before ---- */
 
-static float *load(const dd_st_file *file, const char *name, int64_t *count)
+static float *load(const dd_tensors *file, const char *name, int64_t *count)
 {
     dd_err err = {0};
-    const dd_tensor *t = dd_st_find(file, name);
+    const dd_tensor *t = dd_tensors_find(file, name);
     if (!t) fail_msg("%s is missing", name);
     float *v = malloc((size_t)t->count * sizeof *v);
     assert_non_null(v);
-    if (dd_st_read_f32(file, t, v, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_tensors_read_f32(file, t, v, &err) != DD_OK) fail_msg("%s", err.text);
     if (count) *count = t->count;
     return v;
 }
@@ -147,10 +147,11 @@ static void golden_run(const char *which, dd_solver solver)
 {
     char name[64];
     dd_err err = {0};
-    dd_st_file *file = NULL;
-    if (dd_st_open(&file, "tests/golden/sampling_d32_h2_p2.safetensors", &err) != DD_OK) fail_msg("%s", err.text);
+    dd_tensors *file = NULL;
+    if (dd_safetensors_open(&file, "tests/golden/sampling_d32_h2_p2.safetensors", &err) != DD_OK)
+        fail_msg("%s", err.text);
     snprintf(name, sizeof name, "%s_steps", which);
-    coefs(dd_st_meta(file, name), solver, 0.0, 1);
+    coefs(dd_tensors_meta(file, name), solver, 0.0, 1);
 
     int64_t n, n_x, n_t;
     float *x = load(file, "golden.x", &n);
@@ -164,7 +165,7 @@ static void golden_run(const char *which, dd_solver solver)
     assert_int_equal(n_t, sch.n);
     assert_int_equal(n_x, n * sch.n);
 
-    const int64_t image = dd_st_find(file, "golden.x")->count / dd_st_find(file, "golden.x")->shape[0];
+    const int64_t image = dd_tensors_find(file, "golden.x")->count / dd_tensors_find(file, "golden.x")->shape[0];
     for (int k = 0; k < sch.n; k++) {
         assert_true(t[k] == (float)sch.timestep[sch.n - 1 - k]);
         const float *from = k ? steps + (k - 1) * n : x;
@@ -175,7 +176,7 @@ static void golden_run(const char *which, dd_solver solver)
         }
     }
     free(noise), free(t), free(out), free(steps), free(x);
-    dd_st_close(&file);
+    dd_tensors_close(&file);
 }
 
 static void golden_ddpm_steps(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Files that exist in memory only, for models that are made up: one anonymous mapping holds tensors and names, so that
+ * Tensors that exist in memory only, for models that are made up: one anonymous mapping holds tensors and names, so that
  * they are read and released like those of a file. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "host/base/sizes.h"
-#include "host/io/safetensors_file.h"
+#include "host/io/tensors_internal.h"
 
 #define ALIGN 64
 
@@ -35,12 +35,13 @@ static const char *take_text(layout *l, const char *text)
     return p ? memcpy(p, text, n) : NULL;
 }
 
-static void lay_out(layout *l, dd_st_file *f, const dd_st_entry *entries, const dd_st_pair *meta)
+static void lay_out(layout *l, dd_tensors *f, const dd_tensor_entry *entries, const dd_text_pair *meta)
 {
     for (int i = 0; i < f->n_tensors; i++) {
         dd_tensor *t = &f->tensors[i];
         size_t count = 1;
-        *t = (dd_tensor){.dtype_name = dd_st_dtype_name(entries[i].dtype), .known = true, .dtype = entries[i].dtype};
+        *t = (dd_tensor){
+            .dtype_name = dd_safetensors_dtype_name(entries[i].dtype), .known = true, .dtype = entries[i].dtype};
         t->rank = entries[i].rank;
         for (int d = 0; d < t->rank; d++) {
             t->shape[d] = entries[i].shape[d];
@@ -52,22 +53,17 @@ static void lay_out(layout *l, dd_st_file *f, const dd_st_entry *entries, const 
         t->name = take_text(l, entries[i].name);
     }
     for (int i = 0; i < f->n_meta; i++)
-        f->meta[i] = (dd_st_pair){take_text(l, meta[i].key), take_text(l, meta[i].value)};
+        f->meta[i] = (dd_text_pair){take_text(l, meta[i].key), take_text(l, meta[i].value)};
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const dd_tensor *)a)->name, ((const dd_tensor *)b)->name);
-}
-
-dd_status dd_st_new(dd_st_file **out, const char *name, const dd_st_entry *entries, int n, const dd_st_pair *meta,
-                    int n_meta, dd_err *err)
+dd_status dd_tensors_new(dd_tensors **out, const char *name, const dd_tensor_entry *entries, int n,
+                         const dd_text_pair *meta, int n_meta, dd_err *err)
 {
     *out = NULL;
-    dd_st_file *f = calloc(1, sizeof *f);
+    dd_tensors *f = calloc(1, sizeof *f);
     dd_status st = DD_OK;
     if (f) {
-        *f = (dd_st_file){.path = malloc(strlen(name) + 1), .n_tensors = n, .n_meta = n_meta};
+        *f = (dd_tensors){.path = malloc(strlen(name) + 1), .n_tensors = n, .n_meta = n_meta};
         f->tensors = calloc((size_t)n + 1, sizeof *f->tensors);
         f->meta = calloc((size_t)n_meta + 1, sizeof *f->meta);
     }
@@ -82,16 +78,16 @@ dd_status dd_st_new(dd_st_file **out, const char *name, const dd_st_entry *entri
     f->bytes = l.at;
     l = (layout){.base = map, .fits = true};
     lay_out(&l, f, entries, meta);
-    qsort(f->tensors, (size_t)n, sizeof *f->tensors, by_name);
+    qsort(f->tensors, (size_t)n, sizeof *f->tensors, dd_tensor_by_name);
     *out = f;
     return DD_OK;
 fail:
-    dd_st_close(&f);
+    dd_tensors_close(&f);
     return st;
 }
 
-void *dd_st_fill(dd_st_file *file, const char *tensor)
+void *dd_tensors_fill(dd_tensors *file, const char *tensor)
 {
-    const dd_tensor *t = dd_st_find(file, tensor);
+    const dd_tensor *t = dd_tensors_find(file, tensor);
     return t ? (void *)(uintptr_t)t->data : NULL;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Typed access to an open safetensors file: required shapes, and conversion to float32. */
+ * Typed access to tensors: required shapes, and conversion to float32. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "host/io/safetensors.h"
+#include "host/io/tensors.h"
 
 /* "[2, 3]"; an extent of -1 shows as "any". Cut off if it does not fit. */
 static void print_shape(char *text, size_t size, int rank, const int64_t *shape)
@@ -26,22 +26,22 @@ static bool same_shape(const dd_tensor *t, int rank, const int64_t *shape)
     return true;
 }
 
-dd_status dd_st_require(const dd_st_file *file, const char *prefix, const char *name, int rank, const int64_t *shape,
-                        const dd_tensor **out, dd_err *err)
+dd_status dd_tensors_require(const dd_tensors *file, const char *prefix, const char *name, int rank,
+                             const int64_t *shape, const dd_tensor **out, dd_err *err)
 {
-    char full[DD_ST_MAX_NAME + 1];
+    char full[DD_TENSOR_MAX_NAME + 1];
     if (out) *out = NULL;
     if (!prefix) prefix = "";
     const int n = snprintf(full, sizeof full, "%s%s", prefix, name);
     const bool fits = n >= 0 && (size_t)n < sizeof full; /* a longer name cannot be in the file */
-    const dd_tensor *t = fits ? dd_st_find(file, full) : NULL;
-    if (!t) return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s%s is missing", dd_st_path(file), prefix, name);
+    const dd_tensor *t = fits ? dd_tensors_find(file, full) : NULL;
+    if (!t) return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s%s is missing", dd_tensors_path(file), prefix, name);
     if (!same_shape(t, rank, shape)) {
         char have[256], want[256];
         print_shape(have, sizeof have, t->rank, t->shape);
         print_shape(want, sizeof want, rank, shape);
-        return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s has shape %s, expected %s", dd_st_path(file), t->name, have,
-                       want);
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s has shape %s, expected %s", dd_tensors_path(file), t->name,
+                       have, want);
     }
     if (out) *out = t;
     return DD_OK;
@@ -103,11 +103,11 @@ static int64_t read_integer(const dd_tensor *t, float *dst)
     return t->count;
 }
 
-dd_status dd_st_read_f32(const dd_st_file *file, const dd_tensor *t, float *dst, dd_err *err)
+dd_status dd_tensors_read_f32(const dd_tensors *file, const dd_tensor *t, float *dst, dd_err *err)
 {
     if (!t->known)
-        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: tensor %s: dtype %s cannot be read", dd_st_path(file), t->name,
-                       t->dtype_name);
+        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: tensor %s: dtype %s cannot be read", dd_tensors_path(file),
+                       t->name, t->dtype_name);
     int64_t bad = t->count;
     const char *problem = "is not finite";
     switch (t->dtype) {
@@ -127,6 +127,6 @@ dd_status dd_st_read_f32(const dd_st_file *file, const dd_tensor *t, float *dst,
     case DD_TF32: break; /* not of files */
     }
     if (bad == t->count) return DD_OK;
-    return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s: element %" PRId64 " %s", dd_st_path(file), t->name, bad,
+    return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s: element %" PRId64 " %s", dd_tensors_path(file), t->name, bad,
                    problem);
 }
