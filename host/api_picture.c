@@ -111,7 +111,7 @@ static int unrouted_cells(const dydit_result *r, int *cells)
             const dd_cell *c = dd_plan_cell(r->plan, t, s);
             if (m->sites[s].kind != DD_SITE_MLP) continue;
             *cells += 1;
-            n += c->op == DD_CELL_COMPUTE && c->rows == DD_ROWS_ALL;
+            n += dd_cell_computes(c) && c->rows == DD_ROWS_ALL;
         }
     return n;
 }

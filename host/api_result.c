@@ -56,9 +56,8 @@ static dd_status collect(const dydit_result *r, masks *k, dd_err *err)
             const dd_cell *c = dd_plan_cell(r->plan, (int)t, s);
             float *dst = m->sites[s].kind == DD_SITE_MLP ? k->groups : k->heads;
             for (size_t u = 0; u < h; u++)
-                dst[(t * depth + (size_t)m->sites[s].block) * h + u] = c->op == DD_CELL_COMPUTE
-                                                                           ? (float)(c->units >> u & 1)
-                                                                           : 0;
+                dst[(t * depth + (size_t)m->sites[s].block) * h + u] = dd_cell_computes(c) ? (float)(c->units >> u & 1)
+                                                                                           : 0;
         }
     }
     return DD_OK;

@@ -38,7 +38,7 @@ static void add_shares(const dydit_result *r, const double *kept, dydit_stats *s
     for (int t = 0; t < r->plan->n_steps; t++)
         for (int i = 0; i < m->n_sites; i++) {
             const dd_cell *c = dd_plan_cell(r->plan, t, i);
-            const int mlp = m->sites[i].kind == DD_SITE_MLP, runs = c->op == DD_CELL_COMPUTE;
+            const int mlp = m->sites[i].kind == DD_SITE_MLP, runs = dd_cell_computes(c);
             sites[mlp]++;
             if (runs) units[mlp] += (double)dd_popcount64(c->units) / m->sites[i].units;
             if (runs && mlp) tokens += kept[(size_t)t * (size_t)m->n_sites + (size_t)i];

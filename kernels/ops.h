@@ -194,6 +194,26 @@ typedef struct dd_gemm_args {
     int32_t s; /* tokens of a row: gate of list entry i is that of row(i) / s */
 } dd_gemm_args;
 
+/* The result of a branch before its gate, as a step kept it. */
+typedef struct dd_branch {
+    const float *f;   /* [R*S,D] or, with a list, [A,D] compact */
+    float *change;    /* of f's shape, out: what is added to x, 0 where the mask says no. May be f; NULL: not wanted */
+    dd_row_list rows; /* those that f holds, ascending */
+    const uint8_t *mask; /* [R*S] not 0: the row gets it. NULL: all */
+    int64_t gate;        /* offset of the gate, -1: f is added as it is */
+} dd_branch;
+
+#define DD_MAX_BRANCHES 16
+
+/* x[row,:] += gate * f[row,:] for every branch, one after the other. x is read and written once. */
+typedef struct dd_gated_add_args {
+    float *x;           /* [R*S,D] */
+    dd_cond_table cond; /* empty where no branch has a gate */
+    dd_branch branch[DD_MAX_BRANCHES];
+    int32_t n; /* branches */
+    int32_t r, s, d;
+} dd_gated_add_args;
+
 /* Self-attention of the active heads: out_h = softmax(q_h k_hᵀ / sqrt(E)) v_h.
  * With a active heads, a row of qkv holds q, k and v of the first, then of the second: [a, 3, E], ld_head elements from
  * one head to the next. */

@@ -65,14 +65,16 @@ static void add(dd_bound_sum *to, const dd_bound_sum *s)
  * routers are left out (NULL). */
 typedef struct stand_in {
     dd_tables tables;
+    dd_actions actions;
     dd_weight_store weights; /* without any */
-    void **buffer;           /* [n_buffers], all the same row */
+    void **buffer;           /* of the model and slots, all the same row */
     float *row;              /* as wide as the widest matrix that lowering steps into, the conditioning table */
 } stand_in;
 
 static void stand_in_fini(stand_in *s)
 {
     dd_tables_fini(&s->tables);
+    dd_actions_free(&s->actions);
     free(s->weights.packed);
     free(s->weights.consts);
     free(s->buffer);
@@ -84,13 +86,14 @@ static dd_status stand_in_init(stand_in *s, const dd_run_spec *spec, dd_err *err
     const dd_model *m = spec->model;
     *s = (stand_in){.weights = {.n_weights = m->n_weights, .n_consts = m->n_consts}};
     DD_TRY(dd_tables_build(&s->tables, spec, 0, err));
+    DD_TRY(dd_actions_build(&s->actions, spec->plan, err));
     s->weights.packed = calloc((size_t)m->n_weights + 1, sizeof *s->weights.packed);
     s->weights.consts = calloc((size_t)m->n_consts + 1, sizeof *s->weights.consts);
-    s->buffer = calloc((size_t)m->n_buffers + 1, sizeof *s->buffer);
+    s->buffer = calloc((size_t)dd_buffer_count(m), sizeof *s->buffer);
     s->row = calloc((size_t)m->cond_width + 1, sizeof *s->row);
     if (!s->weights.packed || !s->weights.consts || !s->buffer || !s->row)
         return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound");
-    for (int i = 0; i < m->n_buffers; i++) s->buffer[i] = s->row;
+    for (int i = 0; i < dd_buffer_count(m); i++) s->buffer[i] = s->row;
     for (int i = 0; i < m->n_consts; i++) s->weights.consts[i] = s->row;
     return DD_OK;
 }
@@ -116,7 +119,7 @@ static dd_status add_steps(dd_bound *out, const dd_binding *b, const dd_bound_te
     dd_program prologue = {0}, body = {0};
     dd_status st = dd_lower_prologue(&prologue, b, err);
     for (int step = 0; step < plan->n_steps && st == DD_OK; step++) {
-        if (step == 0 || !dd_same_structure(plan, step - 1, step)) {
+        if (step == 0 || !dd_same_structure(plan, b->actions, step - 1, step)) {
             dd_program_free(&body);
             st = dd_lower_body(&body, b, step, err);
         }
@@ -135,6 +138,7 @@ dd_status dd_bound_compute(dd_bound *out, const dd_run_spec *spec, const dd_ops 
     *out = (dd_bound){0};
     dd_status st = stand_in_init(&s, spec, err);
     const dd_binding b = {.spec = spec,
+                          .actions = &s.actions,
                           .ops = ops,
                           .backend_name = "of this bound",
                           .weights = &s.weights,

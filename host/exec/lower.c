@@ -12,7 +12,6 @@ typedef struct lowering {
     const dd_binding *b;
     const dd_model *m;
     int rows; /* of this program */
-    bool routed;
     dd_program *out;
     dd_err *err;
 } lowering;
@@ -40,10 +39,10 @@ static dd_cond_table cond_table(const dd_binding *b)
         .row_cond = b->row_cond};
 }
 
-static dd_row_list row_list(const lowering *l)
+static dd_row_list row_list(const lowering *l, const dd_step_node *n)
 {
-    if (!l->routed) return (dd_row_list){NULL, NULL};
-    return (dd_row_list){l->b->buffer[l->m->buf_route_idx], l->b->buffer[l->m->buf_route_count]};
+    if (n->idx < 0) return (dd_row_list){NULL, NULL};
+    return (dd_row_list){l->b->buffer[n->idx], l->b->buffer[n->count]};
 }
 
 static const float *constant(const lowering *l, int index) { return index < 0 ? NULL : l->b->weights->consts[index]; }
@@ -64,13 +63,14 @@ static void fill_patch_embed(const lowering *l, const dd_node *n, dd_patch_embed
                                .d = c->hidden_size};
 }
 
-static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
+static void fill_adaln(const lowering *l, const dd_step_node *node, dd_adaln_args *a)
 {
+    const dd_node *n = &node->node;
     *a = (dd_adaln_args){.x = l->b->buffer[n->src],
                          .y = l->b->buffer[n->dst],
                          .y_format = dd_spec_format(l->b->spec, n->dst),
                          .ldy = dd_spec_ld(l->b->spec, n->dst),
-                         .rows = row_list(l),
+                         .rows = row_list(l, node),
                          .cond = cond_table(l->b),
                          .shift = n->mod[0],
                          .scale = n->mod[1],
@@ -79,8 +79,9 @@ static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
                          .d = l->m->cfg.hidden_size};
 }
 
-static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int m)
+static void fill_gemm(const lowering *l, const dd_step_node *node, dd_gemm_args *a, int m)
 {
+    const dd_node *n = &node->node;
     const dd_run_spec *spec = l->b->spec;
     float *dst = l->b->buffer[n->dst];
     *a = (dd_gemm_args){.a = l->b->buffer[n->src],
@@ -91,9 +92,9 @@ static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int 
                         .c_format = dd_spec_format(spec, n->dst),
                         .lda = dd_spec_ld(spec, n->src),
                         .ldc = dd_spec_ld(spec, n->dst),
-                        .c_unit = l->m->buffers[n->dst].unit ? dd_spec_unit(spec, n->dst) : 0,
+                        .c_unit = dd_spec_buffer(spec, n->dst).unit ? dd_spec_unit(spec, n->dst) : 0,
                         .m = m,
-                        .rows = row_list(l),
+                        .rows = row_list(l, node),
                         .n = slices(l->b, &l->b->tables->n_axis[n->weight]),
                         .k = slices(l->b, &l->b->tables->k_axis[n->weight]),
                         .host_n = host_slices(l->b, &l->b->tables->n_axis[n->weight]),
@@ -125,8 +126,9 @@ static void fill_attention(const lowering *l, const dd_node *n, dd_attention_arg
                              .e = l->m->cfg.head_dim};
 }
 
-static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
+static void fill_route(const lowering *l, const dd_step_node *node, dd_route_args *a)
 {
+    const dd_node *n = &node->node;
     const dd_config *c = &l->m->cfg;
     const int64_t router = l->m->sites[n->site].router, tokens = (int64_t)l->rows * c->tokens;
     const dd_binding *b = l->b;
@@ -136,8 +138,8 @@ static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
                          .w2 = constant(l, n->aux[0]),
                          .b2 = constant(l, n->aux[1]),
                          .forced = b->forced ? b->forced + router * tokens : NULL,
-                         .idx = b->buffer[l->m->buf_route_idx],
-                         .count = b->buffer[l->m->buf_route_count],
+                         .idx = b->buffer[node->idx],
+                         .count = b->buffer[node->count],
                          .mask = b->mask ? b->mask + router * tokens : NULL,
                          .kept = b->kept ? b->kept + router * b->spec->plan->n_steps : NULL,
                          .hits = b->hits,
@@ -146,6 +148,40 @@ static void fill_route(const lowering *l, const dd_node *n, dd_route_args *a)
                          .s = c->tokens,
                          .d = c->hidden_size,
                          .j = c->router_hidden};
+}
+
+static dd_branch branch(const lowering *l, const dd_step_node *node)
+{
+    const dd_node *n = &node->node;
+    const int64_t tokens = (int64_t)l->rows * l->m->cfg.tokens;
+    dd_branch b = {.f = l->b->buffer[n->src], .rows = row_list(l, node), .gate = n->mod[0]};
+    if (node->change >= 0) b.change = l->b->buffer[node->change];
+    if (node->masked && l->b->mask) b.mask = l->b->mask + l->m->sites[n->site].router * tokens;
+    return b;
+}
+
+/* Sums that follow each other go over x once. */
+static bool joins(const dd_op *last, const dd_step_node *node)
+{
+    return last && last->id == DD_OP_gated_add && node->node.op == DD_OP_gated_add &&
+           last->args.gated_add.n < DD_MAX_BRANCHES;
+}
+
+static void fill_gated_add(const lowering *l, const dd_step_node *node, dd_gated_add_args *a)
+{
+    *a = (dd_gated_add_args){.x = l->b->buffer[node->node.dst],
+                             .cond = cond_table(l->b),
+                             .branch = {branch(l, node)},
+                             .n = 1,
+                             .r = l->rows,
+                             .s = l->m->cfg.tokens,
+                             .d = l->m->cfg.hidden_size};
+}
+
+static void fill_copy(const lowering *l, const dd_node *n, dd_copy_args *a)
+{
+    const size_t count = (size_t)l->rows * (size_t)l->m->cfg.tokens * (size_t)l->m->cfg.hidden_size;
+    *a = (dd_copy_args){.dst = l->b->buffer[n->dst], .src = l->b->buffer[n->src], .bytes = count * sizeof(float)};
 }
 
 static void fill_unpatchify(const lowering *l, const dd_node *n, dd_unpatchify_args *a)
@@ -208,20 +244,27 @@ static dd_status append_trace(lowering *l, const dd_node *n)
     return DD_OK;
 }
 
-static dd_status append_node(lowering *l, const dd_node *n, int gemm_rows)
+static dd_status append_node(lowering *l, const dd_step_node *node, int gemm_rows)
 {
-    dd_op *op;
-    DD_TRY(append(l, n->op, n->site, n->label, &op));
+    const dd_node *n = &node->node;
+    dd_op *op = l->out->n_ops > 0 ? &l->out->ops[l->out->n_ops - 1] : NULL;
+    if (joins(op, node)) {
+        op->args.gated_add.branch[op->args.gated_add.n++] = branch(l, node);
+        return DD_OK;
+    }
+    DD_TRY(append(l, n->op, n->site, node->label, &op));
     op->weight = n->weight;
     switch (n->op) {
     case DD_OP_patch_embed: fill_patch_embed(l, n, &op->args.patch_embed); break;
-    case DD_OP_adaln: fill_adaln(l, n, &op->args.adaln); break;
-    case DD_OP_gemm: fill_gemm(l, n, &op->args.gemm, gemm_rows); break;
+    case DD_OP_adaln: fill_adaln(l, node, &op->args.adaln); break;
+    case DD_OP_gemm: fill_gemm(l, node, &op->args.gemm, gemm_rows); break;
+    case DD_OP_gated_add: fill_gated_add(l, node, &op->args.gated_add); break;
     case DD_OP_attention: fill_attention(l, n, &op->args.attention); break;
-    case DD_OP_route: fill_route(l, n, &op->args.route); break;
+    case DD_OP_route: fill_route(l, node, &op->args.route); break;
     case DD_OP_unpatchify: fill_unpatchify(l, n, &op->args.unpatchify); break;
     case DD_OP_cond: fill_cond(l, n, &op->args.cond); break;
-    default: return DD_FAIL(l->err, DD_ERR_INTERNAL, "node %s has an op that models do not use", n->label);
+    case DD_OP_copy: fill_copy(l, n, &op->args.copy); break;
+    default: return DD_FAIL(l->err, DD_ERR_INTERNAL, "node %s has an op that models do not use", node->label);
     }
     return DD_OK;
 }
@@ -273,14 +316,13 @@ static dd_status append_solve(lowering *l)
     return DD_OK;
 }
 
-static dd_status lower_steps(lowering *l, const bool *keep, int step)
+static dd_status lower_steps(lowering *l, const dd_structure *s, int step)
 {
     const dd_plan *plan = l->b->spec->plan;
-    for (int i = 0; i < l->m->body.n; i++) {
-        const dd_node *n = &l->m->body.at[i];
-        l->routed = dd_node_routed(plan, n, step);
-        if (keep[i]) DD_TRY(append_node(l, n, l->rows * l->m->cfg.tokens));
-        if (n->block_end >= 0 && l->b->hidden) DD_TRY(append_trace(l, n));
+    for (int i = 0; i < s->n; i++) {
+        const dd_step_node *n = &s->at[i];
+        if (n->runs) DD_TRY(append_node(l, n, l->rows * l->m->cfg.tokens));
+        if (n->node.block_end >= 0 && l->b->hidden) DD_TRY(append_trace(l, &n->node));
     }
     if (plan->rows[step].guided) DD_TRY(append_guide(l));
     if (l->b->spec->draw_noise) DD_TRY(append_noise(l, DD_DRAW_STEP, l->b->noise));
@@ -293,29 +335,33 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
     const dd_model *m = b->spec->model;
     lowering l = {
         .b = b, .m = m, .rows = b->images * (b->spec->plan->rows[step].guided ? 2 : 1), .out = out, .err = err};
+    dd_structure s;
     dd_status st;
     *out = (dd_program){0};
-    bool *keep = calloc((size_t)m->body.n, sizeof *keep);
-    out->ops = calloc((size_t)(m->body.n + m->cfg.depth + 3), sizeof *out->ops);
-    if (!keep || !out->ops) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program"), done);
-    DD_TRY_GOTO(st, dd_structure_select(m, b->spec->plan, step, keep, err), done);
-    st = lower_steps(&l, keep, step);
+    DD_TRY(dd_structure_build(&s, m, b->actions, step, err));
+    out->ops = calloc((size_t)(s.n + m->cfg.depth + 3), sizeof *out->ops);
+    if (!out->ops) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program"), done);
+    st = lower_steps(&l, &s, step);
 done:
-    free(keep);
+    dd_structure_free(&s);
     if (st != DD_OK) dd_program_free(out);
     return st;
 }
 
-dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, int step, dd_err *err)
+dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *actions, int step, dd_err *err)
 {
-    const dd_model *m = spec->model;
-    bool *keep = calloc((size_t)m->body.n, sizeof *keep);
-    if (!keep) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
-    const dd_status st = dd_structure_select(m, spec->plan, step, keep, err);
+    dd_structure s;
+    int joined = 0; /* sums in the last op, 0: it is none */
+    DD_TRY(dd_structure_build(&s, spec->model, actions, step, err));
     *n_ops = (spec->plan->rows[step].guided ? 1 : 0) + spec->draw_noise + (spec->coefs != NULL);
-    for (int i = 0; i < m->body.n; i++) *n_ops += keep[i] + (spec->want_hidden && m->body.at[i].block_end >= 0);
-    free(keep);
-    return st;
+    for (int i = 0; i < s.n; i++) {
+        const bool sum = s.at[i].node.op == DD_OP_gated_add, traced = spec->want_hidden && s.at[i].node.block_end >= 0;
+        if (s.at[i].runs && sum && joined > 0 && joined < DD_MAX_BRANCHES) joined++;
+        else if (s.at[i].runs) joined = sum, ++*n_ops;
+        if (traced) joined = 0, ++*n_ops;
+    }
+    dd_structure_free(&s);
+    return DD_OK;
 }
 
 dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err)
@@ -326,7 +372,9 @@ dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err)
     out->ops = calloc((size_t)m->prologue.n, sizeof *out->ops);
     if (!out->ops) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
     for (int i = 0; i < m->prologue.n; i++) {
-        const dd_status st = append_node(&l, &m->prologue.at[i], b->tables->slots * b->n_labels);
+        const dd_node *n = &m->prologue.at[i];
+        const dd_step_node node = {.node = *n, .label = n->label, .runs = true, .idx = -1, .count = -1, .change = -1};
+        const dd_status st = append_node(&l, &node, b->tables->slots * b->n_labels);
         if (st == DD_OK) continue;
         dd_program_free(out);
         return st;

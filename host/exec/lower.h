@@ -5,12 +5,14 @@
 
 #include "host/exec/program.h"
 #include "host/exec/run_spec.h"
+#include "host/exec/structure.h"
 #include "host/exec/tables.h"
 #include "host/exec/weights.h"
 
 /* Everything a program points to. Device pointers of the backend. */
 typedef struct dd_binding {
     const dd_run_spec *spec;
+    const dd_actions *actions; /* of the plan */
     const dd_ops *ops;
     const char *backend_name;
     const dd_weight_store *weights;
@@ -34,7 +36,7 @@ typedef struct dd_binding {
 dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *err);
 
 /* How many ops that program has. */
-dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, int step, dd_err *err);
+dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *actions, int step, dd_err *err);
 
 /* Fills the conditioning table from the current step on. */
 dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "host/exec/slots.h"
 #include "host/model/model.h"
 #include "host/plan/plan.h"
 #include "host/sample/philox.h"
@@ -42,10 +43,23 @@ static inline dd_format dd_spec_rows(const dd_run_spec *s)
     }
 }
 
+/* A buffer of the model, or behind these a slot (host/exec/slots.h). */
+static inline dd_buffer dd_spec_buffer(const dd_run_spec *s, int buffer)
+{
+    const dd_model *m = s->model;
+    if (buffer < m->n_buffers) return m->buffers[buffer];
+    const dd_site *site = &m->sites[(buffer - m->n_buffers) / DD_SLOTS];
+    const int slot = (buffer - m->n_buffers) % DD_SLOTS;
+    dd_buffer b = {.name = site->name, .extent = DD_EXT_TOKEN, .width = 1, .dtype = DD_I32, .persistent = true};
+    if (slot == DD_SLOT_COUNT) b.extent = DD_EXT_ONCE;
+    else if (slot != DD_SLOT_IDX) b.width = m->buffers[site->out].width, b.dtype = DD_F32;
+    return b;
+}
+
 /* Format of a buffer, and the elements from one row to the next. */
 static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)
 {
-    switch (s->model->buffers[buffer].role) {
+    switch (dd_spec_buffer(s, buffer).role) {
     case DD_ROLE_PLAIN: return DD_FMT_F32;
     case DD_ROLE_INPUT: return s->input;
     case DD_ROLE_ROWS: return dd_spec_rows(s);
@@ -56,16 +70,16 @@ static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)
 /* Elements from one unit of a ROWS buffer to the next: of 16 bits, each begins a block of columns. */
 static inline int64_t dd_spec_unit(const dd_run_spec *s, int buffer)
 {
-    const int64_t unit = s->model->buffers[buffer].unit;
+    const int64_t unit = dd_spec_buffer(s, buffer).unit;
     return dd_spec_rows(s) == DD_FMT_F32 ? unit : (unit + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
 }
 
 static inline int64_t dd_spec_ld(const dd_run_spec *s, int buffer)
 {
-    const dd_buffer *b = &s->model->buffers[buffer];
-    if (b->unit) return b->width / b->unit * dd_spec_unit(s, buffer);
-    if (dd_spec_format(s, buffer) != DD_FMT_BF16_BLOCKS) return b->width;
-    return (b->width + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
+    const dd_buffer b = dd_spec_buffer(s, buffer);
+    if (b.unit) return b.width / b.unit * dd_spec_unit(s, buffer);
+    if (dd_spec_format(s, buffer) != DD_FMT_BF16_BLOCKS) return b.width;
+    return (b.width + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
 }
 
 /* Rows of the largest batch: doubled if any step is guided. */

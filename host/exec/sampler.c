@@ -17,6 +17,7 @@ typedef struct sampler {
     dd_noise *noise;
     float *start, *step_noise; /* [max_images, latents] */
     uint8_t *mask;             /* [token routers, rows, S] */
+    uint8_t *stored;           /* the same, of what is stored: which tokens it holds; with a trajectory */
     int32_t *hits, *kept;      /* [rows, S], [token routers, steps] */
     int64_t first;
     int images;   /* of the current batch */
@@ -87,6 +88,7 @@ static dd_status open_all(sampler *s)
     s->start = array(&st, s->err, batch, latents, 1, sizeof *s->start, "latents");
     s->step_noise = array(&st, s->err, batch, latents, 1, sizeof *s->step_noise, "noise");
     s->mask = array(&st, s->err, routers, rows, tokens, 1, "token masks");
+    if (j->keep_trajectory) s->stored = array(&st, s->err, routers, rows, tokens, 1, "token masks");
     s->hits = array(&st, s->err, rows, tokens, 1, sizeof *s->hits, "token counts");
     s->kept = array(&st, s->err, routers, (size_t)j->spec.plan->n_steps, 1, sizeof *s->kept, "token counts");
     DD_TRY(st);
@@ -110,6 +112,7 @@ static void close_all(sampler *s)
     free(s->start);
     free(s->step_noise);
     free(s->mask);
+    free(s->stored);
     free(s->hits);
     free(s->kept);
 }
@@ -215,6 +218,26 @@ static dd_status run_step(sampler *s, int step)
     return st;
 }
 
+/* Which of n tokens get the term of this step: into out, from the router's mask of this step; NULL: no router ran, because
+ * none was asked or because the tokens are replaced by a later site. stored: which tokens the site's slot holds. */
+static void applied_tokens(const dd_cell *c, const uint8_t *mask, uint8_t *stored, uint8_t *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t now = mask ? mask[i] : c->rows == DD_ROWS_ALL;
+        switch ((dd_cell_op)c->op) {
+        case DD_CELL_COMPUTE: out[i] = now; break;
+        case DD_CELL_COMPUTE_STORE:
+            out[i] = now;
+            stored[i] = (uint8_t)(c->rows == DD_ROWS_MASKED ? 2 | now
+                                                            : now); /* 2: the branch is there, the change not */
+            break;
+        case DD_CELL_REUSE_BRANCH: out[i] = stored[i] && now; break;
+        case DD_CELL_REUSE_DELTA: out[i] = stored[i] & 1; break;
+        default: out[i] = 0; break;
+        }
+    }
+}
+
 /* Token decisions of one step into out->tokens: [steps, routers, all rows, S]; rows are conditional, then null. */
 static dd_status keep_tokens(sampler *s, int step)
 {
@@ -228,14 +251,14 @@ static dd_status keep_tokens(sampler *s, int step)
         const int router = m->sites[site].router;
         if (router < 0) continue;
         const dd_cell *cell = dd_plan_cell(j->spec.plan, step, site);
+        const bool routes = dd_session_routes(s->main, step, site);
         for (int r = 0; r < rows; r++) {
             const size_t row = r < s->images ? (size_t)s->first + (size_t)r
                                              : (size_t)j->n_images + (size_t)s->first + (size_t)(r - s->images);
+            const size_t at = ((size_t)router * (size_t)rows + (size_t)r) * tokens;
             uint8_t *dst = s->out->tokens +
                            (((size_t)step * (size_t)m->n_routers + (size_t)router) * total + row) * tokens;
-            if (cell->rows == DD_ROWS_ROUTED)
-                memcpy(dst, s->mask + ((size_t)router * (size_t)rows + (size_t)r) * tokens, tokens);
-            else memset(dst, cell->op == DD_CELL_COMPUTE, tokens);
+            applied_tokens(cell, routes ? s->mask + at : NULL, s->stored + at, dst, tokens);
         }
     }
     return DD_OK;

@@ -22,6 +22,7 @@ struct dd_session {
     dd_backend *be;
     const dd_weight_store *weights;
     dd_tables tables;
+    dd_actions actions;
     variant *variants;
     int n_variants;
     int *variant_of; /* [steps] */
@@ -29,8 +30,8 @@ struct dd_session {
     size_t bytes;
 
     void *arena;
-    void **persistent; /* [n_buffers] */
-    void **bound;      /* [n_buffers] scratch for lowering */
+    void **persistent; /* of the model and slots */
+    void **bound;      /* the same: scratch for lowering */
     void *d_ints, *d_temb, *d_coefs, *d_row_cond, *d_labels;
     void *d_streams;       /* [2, max_images], of the latents and of the steps; NULL: nothing is drawn */
     void *io[DD_IO_COUNT]; /* LATENTS and OUT are persistent buffers of the model */
@@ -89,14 +90,26 @@ static dd_limits limits_of(const dd_config *c)
     return (dd_limits){c->tokens, c->head_dim, c->router_hidden, c->hidden_size};
 }
 
-static dd_status find_variants(const dd_plan *plan, int *variant_of, int *first_step, int *n)
+static void find_variants(const dd_plan *plan, const dd_actions *actions, int *variant_of, int *first_step, int *n)
 {
     *n = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         int v = 0;
-        while (v < *n && !dd_same_structure(plan, first_step[v], s)) v++;
+        while (v < *n && !dd_same_structure(plan, actions, first_step[v], s)) v++;
         if (v == *n) first_step[(*n)++] = s;
         variant_of[s] = v;
+    }
+}
+
+/* Of the slots that the plan needs. */
+static dd_status slots_bytes(const dd_run_spec *spec, const dd_actions *actions, size_t *sum, dd_err *err)
+{
+    *sum = 0;
+    for (int b = spec->model->n_buffers; b < dd_buffer_count(spec->model); b++) {
+        size_t bytes;
+        if (!dd_slot_wanted(spec->model, actions, b)) continue;
+        DD_TRY(dd_buffer_bytes(spec, b, &bytes, err));
+        *sum += bytes;
     }
     return DD_OK;
 }
@@ -109,18 +122,21 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
     const dd_limits limits = limits_of(&m->cfg);
     const int steps = spec->plan->n_steps;
     dd_tables tables = {0};
+    dd_actions actions = {0};
     dd_status st = DD_OK;
     memset(out, 0, sizeof *out);
     int *of = calloc((size_t)steps * 2, sizeof *of);
     int64_t *offset = calloc((size_t)m->n_buffers, sizeof *offset);
     if (!of || !offset) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for an estimate"), done);
-    find_variants(spec->plan, of, of + steps, &out->programs);
+    DD_TRY_GOTO(st, dd_actions_build(&actions, spec->plan, err), done);
+    DD_TRY_GOTO(st, slots_bytes(spec, &actions, &out->slots, err), done);
+    find_variants(spec->plan, &actions, of, of + steps, &out->programs);
     for (int v = 0; v < out->programs; v++) {
         size_t bytes;
         int n_ops;
-        DD_TRY_GOTO(st, dd_memory_place(spec, of[steps + v], offset, &bytes, err), done);
+        DD_TRY_GOTO(st, dd_memory_place(spec, &actions, of[steps + v], offset, &bytes, err), done);
         if (bytes > out->activations) out->activations = bytes;
-        DD_TRY_GOTO(st, dd_lower_count(&n_ops, spec, of[steps + v], err), done);
+        DD_TRY_GOTO(st, dd_lower_count(&n_ops, spec, &actions, of[steps + v], err), done);
         if (records(spec, be)) out->graph_ops += n_ops;
     }
     out->graphs = (size_t)out->graph_ops * DD_GRAPH_NODE_BYTES;
@@ -139,6 +155,7 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
     out->scratch = be->scratch_bytes(be, &limits);
 done:
     dd_tables_fini(&tables);
+    dd_actions_free(&actions);
     free(of);
     free(offset);
     return st;
@@ -155,7 +172,7 @@ static dd_status device(dd_session *s, size_t bytes, const void *src, void **out
 
 static dd_status alloc_host(dd_session *s, dd_err *err)
 {
-    const size_t steps = (size_t)s->spec.plan->n_steps, buffers = (size_t)s->spec.model->n_buffers;
+    const size_t steps = (size_t)s->spec.plan->n_steps, buffers = (size_t)dd_buffer_count(s->spec.model);
     s->variant_of = calloc(steps, sizeof *s->variant_of);
     s->variants = calloc(steps, sizeof *s->variants);
     s->persistent = calloc(buffers, sizeof *s->persistent);
@@ -175,12 +192,13 @@ static dd_status open_variants(dd_session *s, dd_err *err)
     size_t arena = 0, bytes = 0;
     int *first = calloc((size_t)steps, sizeof *first);
     if (!first) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
-    dd_status st = find_variants(s->spec.plan, s->variant_of, first, &s->n_variants);
+    dd_status st = dd_actions_build(&s->actions, s->spec.plan, err);
+    if (st == DD_OK) find_variants(s->spec.plan, &s->actions, s->variant_of, first, &s->n_variants);
     for (int v = 0; v < s->n_variants && st == DD_OK; v++) {
         s->variants[v].first_step = first[v];
         s->variants[v].offset = calloc((size_t)s->spec.model->n_buffers, sizeof(int64_t));
         if (!s->variants[v].offset) st = DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
-        else st = dd_memory_place(&s->spec, first[v], s->variants[v].offset, &bytes, err);
+        else st = dd_memory_place(&s->spec, &s->actions, first[v], s->variants[v].offset, &bytes, err);
         if (bytes > arena) arena = bytes;
     }
     free(first);
@@ -192,9 +210,9 @@ static dd_status open_buffers(dd_session *s, dd_err *err)
 {
     const dd_model *m = s->spec.model;
     const size_t steps = (size_t)s->spec.plan->n_steps;
-    for (int b = 0; b < m->n_buffers; b++) {
+    for (int b = 0; b < dd_buffer_count(m); b++) {
         size_t bytes;
-        if (!m->buffers[b].persistent) continue;
+        if (b < m->n_buffers ? !m->buffers[b].persistent : !dd_slot_wanted(m, &s->actions, b)) continue;
         DD_TRY(dd_buffer_bytes(&s->spec, b, &bytes, err));
         DD_TRY(device(s, bytes, NULL, &s->persistent[b], err));
     }
@@ -257,12 +275,13 @@ void dd_session_close(dd_session **session)
     (void)be->sync(be, NULL); /* a run that was stopped may still use what goes now */
     free_programs(s);
     for (int v = 0; v < s->n_variants; v++) free(s->variants[v].offset);
-    for (int b = 0; s->persistent && b < s->spec.model->n_buffers; b++) be->release(be, s->persistent[b]);
+    for (int b = 0; s->persistent && b < dd_buffer_count(s->spec.model); b++) be->release(be, s->persistent[b]);
     for (int i = 0; i < DD_IO_COUNT; i++)
         if (i != DD_IO_LATENTS && i != DD_IO_OUT) be->release(be, s->io[i]);
     void *const blocks[] = {s->arena, s->d_ints, s->d_temb, s->d_coefs, s->d_row_cond, s->d_labels, s->d_streams};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) be->release(be, blocks[i]);
     dd_tables_fini(&s->tables);
+    dd_actions_free(&s->actions);
     free(s->variant_of);
     free(s->variants);
     free(s->persistent);
@@ -309,6 +328,7 @@ static dd_binding binding(const dd_session *s)
 {
     const dd_noise_stream *streams = s->d_streams;
     return (dd_binding){.spec = &s->spec,
+                        .actions = &s->actions,
                         .ops = s->be->ops,
                         .backend_name = s->be->name,
                         .weights = s->weights,
@@ -341,8 +361,8 @@ static dd_status lower_images(dd_session *s, dd_err *err)
     for (int v = 0; v < s->n_variants; v++) {
         dd_program *program = &s->variants[v].program;
         free_program(s, program);
-        for (int i = 0; i < m->n_buffers; i++) {
-            const int64_t at = s->variants[v].offset[i];
+        for (int i = 0; i < dd_buffer_count(m); i++) {
+            const int64_t at = i < m->n_buffers ? s->variants[v].offset[i] : -1;
             s->bound[i] = s->persistent[i] ? s->persistent[i] : at >= 0 ? (char *)s->arena + at : NULL;
         }
         DD_TRY(dd_lower_body(program, &b, s->variants[v].first_step, err));
@@ -418,6 +438,14 @@ int dd_session_parts(dd_session *s, int step, dd_part *part)
     s->cond_chunk = chunk;
     part[n++] = (dd_part){&s->variants[s->variant_of[step]].program, step};
     return n;
+}
+
+bool dd_session_routes(const dd_session *s, int step, int site)
+{
+    const dd_program *p = &s->variants[s->variant_of[step]].program;
+    for (int i = 0; i < p->n_ops; i++)
+        if (p->ops[i].id == DD_OP_route && p->ops[i].site == site) return true;
+    return false;
 }
 
 dd_backend *dd_session_backend(const dd_session *s) { return s->be; }

@@ -14,6 +14,7 @@ typedef struct dd_session dd_session;
 /* Bytes by purpose, known before anything is allocated. */
 typedef struct dd_footprint {
     size_t activations, cond, tables, latents, scratch;
+    size_t slots;  /* what steps keep for later steps */
     size_t graphs; /* an assumption per op, DD_GRAPH_NODE_BYTES; 0 where nothing is recorded */
     int programs, graph_ops;
 } dd_footprint;
@@ -70,6 +71,8 @@ typedef struct dd_part {
     int step; /* where the step counter stands */
 } dd_part;
 int dd_session_parts(dd_session *s, int step, dd_part *part);
+/* Does the token router of a site run at this step? Not where nobody reads what it decides. */
+bool dd_session_routes(const dd_session *s, int step, int site);
 dd_backend *dd_session_backend(const dd_session *s);
 const dd_weight_store *dd_session_weights(const dd_session *s);
 const dd_run_spec *dd_session_spec(const dd_session *s);

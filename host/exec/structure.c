@@ -1,82 +1,188 @@
 /* SPDX-License-Identifier: MIT
- * Node selection and removal of dead nodes. */
+ * Nodes of a step from the model's and what the cells ask for; removal of dead nodes. */
 #include "host/exec/structure.h"
 
 #include <stdlib.h>
 
-bool dd_node_routed(const dd_plan *plan, const dd_node *node, int step)
+static bool adds_to_dst(const dd_node *n)
 {
-    return node->site >= 0 && dd_plan_cell(plan, step, node->site)->rows == DD_ROWS_ROUTED;
+    return n->op == DD_OP_gated_add || (n->op == DD_OP_gemm && n->epilogue == DD_EPI_RESIDUAL);
 }
 
-int dd_node_uses(const dd_model *m, const dd_node *node, bool routed, dd_use *uses)
+static bool reads_cond(const dd_node *n)
 {
+    return n->op == DD_OP_adaln || (n->op == DD_OP_gemm && adds_to_dst(n)) ||
+           (n->op == DD_OP_gated_add && n->mod[0] >= 0);
+}
+
+int dd_node_uses(const dd_model *m, const dd_step_node *node, dd_use *uses)
+{
+    const dd_node *d = &node->node;
+    const bool route = d->op == DD_OP_route;
     int n = 0;
-    const bool in_place = node->op == DD_OP_gemm && node->epilogue == DD_EPI_RESIDUAL;
-    if (node->src >= 0) uses[n++] = (dd_use){node->src, true, false};
-    if (node->dst >= 0) uses[n++] = (dd_use){node->dst, in_place, true};
-    if (node->op == DD_OP_adaln || in_place) uses[n++] = (dd_use){m->buf_cond, true, false};
-    if (node->op == DD_OP_route || (routed && (node->op == DD_OP_adaln || node->op == DD_OP_gemm))) {
-        const bool writes = node->op == DD_OP_route;
-        uses[n++] = (dd_use){m->buf_route_idx, !writes, writes};
-        uses[n++] = (dd_use){m->buf_route_count, !writes, writes};
+    if (d->src >= 0) uses[n++] = (dd_use){d->src, true, false};
+    if (d->dst >= 0) uses[n++] = (dd_use){d->dst, adds_to_dst(d), true};
+    if (reads_cond(d)) uses[n++] = (dd_use){m->buf_cond, true, false};
+    if (node->idx >= 0) uses[n++] = (dd_use){node->idx, !route, route};
+    if (node->count >= 0) uses[n++] = (dd_use){node->count, !route, route};
+    if (node->change >= 0) uses[n++] = (dd_use){node->change, false, true};
+    if (node->masked) { /* the router that writes the mask also writes these */
+        uses[n++] = (dd_use){m->buf_route_idx, true, false};
+        uses[n++] = (dd_use){m->buf_route_count, true, false};
     }
     return n;
 }
 
-bool dd_same_structure(const dd_plan *plan, int a, int b)
+bool dd_same_structure(const dd_plan *plan, const dd_actions *actions, int a, int b)
 {
     if (a == b) return true;
     if (plan->rows[a].guided != plan->rows[b].guided || plan->rows[a].weight_set != plan->rows[b].weight_set)
         return false;
     for (int s = 0; s < plan->n_sites; s++) {
         const dd_cell *ca = dd_plan_cell(plan, a, s), *cb = dd_plan_cell(plan, b, s);
-        if (ca->op != cb->op || ca->rows != cb->rows || ca->format != cb->format || ca->router != cb->router)
+        const dd_action *x = dd_action_at(actions, a, s), *y = dd_action_at(actions, b, s);
+        if (x->op != y->op || x->keeps != y->keeps || x->routes != y->routes || x->listed != y->listed ||
+            x->masked != y->masked || ca->format != cb->format || (x->routes && ca->router != cb->router))
             return false;
     }
     return true;
 }
 
-static dd_status wanted(const dd_model *m, const dd_plan *plan, const dd_node *node, int step, bool *runs, dd_err *err)
+/* ---- nodes ---------------------------------------------------------------------------------------------------- */
+
+typedef struct build {
+    dd_structure *out;
+    const dd_model *m;
+    const dd_actions *actions;
+    int step;
+} build;
+
+static dd_step_node *add(const build *b, const dd_node *n, const char *label)
 {
-    *runs = true;
-    if (node->site < 0) return DD_OK;
-    const dd_cell *cell = dd_plan_cell(plan, step, node->site);
-    switch (cell->op) {
-    case DD_CELL_COMPUTE: *runs = !node->routed_only || cell->rows == DD_ROWS_ROUTED; return DD_OK;
-    case DD_CELL_SKIP: *runs = false; return DD_OK;
-    default:
-        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "plan: step %d, site %s: op %s cannot be run by this version", step,
-                       m->sites[node->site].name, dd_cell_op_name(cell->op));
-    }
+    dd_step_node *to = &b->out->at[b->out->n++];
+    *to = (dd_step_node){.node = *n, .label = label, .runs = true, .idx = -1, .count = -1, .change = -1};
+    return to;
 }
 
+/* Rows on which the nodes of a site work: those of its slot where the branch is kept or comes from there. */
+static void set_rows(const build *b, const dd_action *a, dd_step_node *to)
+{
+    const int site = to->node.site;
+    const bool router = to->node.op == DD_OP_route, held = a->op != DD_CELL_COMPUTE && !(router && a->masked) &&
+                                                           (a->op != DD_CELL_COMPUTE_STORE || a->keeps & DD_SLOT_SUMS);
+    if (!router && !a->listed) return;
+    to->idx = held ? dd_slot_buffer(b->m, site, DD_SLOT_IDX) : b->m->buf_route_idx;
+    to->count = held ? dd_slot_buffer(b->m, site, DD_SLOT_COUNT) : b->m->buf_route_count;
+}
+
+/* The stored branch (or change) onto x. */
+static void add_sum(const build *b, const dd_node *residual, const dd_action *a)
+{
+    const int site = residual->site;
+    const unsigned slots = b->actions->slots[site];
+    const bool delta = a->op == DD_CELL_REUSE_DELTA, branch = slots & DD_SLOT_BIT(DD_SLOT_BRANCH) && !delta;
+    dd_node n = *residual;
+    n.op = DD_OP_gated_add;
+    n.weight = n.bias = -1;
+    n.src = dd_slot_buffer(b->m, site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
+    if (delta) n.mod[0] = -1;
+    dd_step_node *to = add(b, &n, b->m->sites[site].name);
+    to->masked = a->masked;
+    if (a->keeps & DD_SLOT_BIT(DD_SLOT_CHANGE)) to->change = dd_slot_buffer(b->m, site, DD_SLOT_CHANGE);
+    set_rows(b, a, to);
+}
+
+static void add_copy(const build *b, const dd_node *residual, bool back)
+{
+    const int slot = dd_slot_buffer(b->m, residual->site, DD_SLOT_OUTPUT), x = residual->dst;
+    const dd_node n = {.op = DD_OP_copy,
+                       .site = residual->site,
+                       .src = back ? slot : x,
+                       .dst = back ? x : slot,
+                       .weight = -1,
+                       .bias = -1,
+                       .block_end = -1};
+    add(b, &n, b->m->sites[n.site].name);
+}
+
+/* The last node of a site, which adds the branch to x: where results are kept and reused. */
+static void add_residual(const build *b, const dd_node *n, const dd_action *a)
+{
+    const bool reuses = a->op == DD_CELL_REUSE_BRANCH || a->op == DD_CELL_REUSE_DELTA;
+    const bool keeps = a->op == DD_CELL_COMPUTE_STORE && a->keeps & DD_SLOT_SUMS;
+    dd_step_node *to = add(b, n, n->label);
+    set_rows(b, a, to);
+    to->runs = dd_cell_op_computes(a->op);
+    to->node.block_end = -1;
+    if (keeps) {
+        const bool branch = b->actions->slots[n->site] & DD_SLOT_BIT(DD_SLOT_BRANCH);
+        to->node.epilogue = DD_EPI_BIAS;
+        to->node.dst = dd_slot_buffer(b->m, n->site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
+    }
+    if (keeps || reuses) add_sum(b, n, a);
+    if (a->op == DD_CELL_COMPUTE_STORE && a->keeps & DD_SLOT_BIT(DD_SLOT_OUTPUT)) add_copy(b, n, false);
+    if (a->op == DD_CELL_REUSE_OUTPUT) add_copy(b, n, true);
+    b->out->at[b->out->n - 1].node.block_end = n->block_end;
+}
+
+static void add_node(const build *b, const dd_node *n)
+{
+    if (n->site < 0) {
+        add(b, n, n->label);
+        return;
+    }
+    const dd_action *a = dd_action_at(b->actions, b->step, n->site);
+    if (adds_to_dst(n)) {
+        add_residual(b, n, a);
+        return;
+    }
+    dd_step_node *to = add(b, n, n->label);
+    set_rows(b, a, to);
+    to->runs = n->routed_only ? a->routes : dd_cell_op_computes(a->op);
+}
+
+/* ---- dead nodes ----------------------------------------------------------------------------------------------- */
+
+static bool outlives(const dd_model *m, int buffer) { return buffer >= m->n_buffers || m->buffers[buffer].persistent; }
+
 /* Backwards over the program: a node stays if something it writes is read later or outlives the program. */
-static void drop_dead(const dd_model *m, const dd_plan *plan, int step, bool *keep, bool *live)
+static void drop_dead(const dd_model *m, dd_structure *s, bool *live)
 {
     dd_use uses[DD_MAX_USES];
-    for (int b = 0; b < m->n_buffers; b++) live[b] = m->buffers[b].persistent;
-    for (int i = m->body.n - 1; i >= 0; i--) {
-        const dd_node *node = &m->body.at[i];
-        if (!keep[i]) continue;
-        const int n = dd_node_uses(m, node, dd_node_routed(plan, node, step), uses);
+    for (int b = 0; b < dd_buffer_count(m); b++) live[b] = outlives(m, b);
+    for (int i = s->n - 1; i >= 0; i--) {
+        dd_step_node *node = &s->at[i];
+        if (!node->runs) continue;
+        const int n = dd_node_uses(m, node, uses);
         bool needed = false;
         for (int u = 0; u < n; u++) needed = needed || (uses[u].write && live[uses[u].buffer]);
-        keep[i] = needed;
+        node->runs = needed;
         if (!needed) continue;
         for (int u = 0; u < n; u++)
-            if (uses[u].write && !uses[u].read && !m->buffers[uses[u].buffer].persistent) live[uses[u].buffer] = false;
+            if (uses[u].write && !uses[u].read && !outlives(m, uses[u].buffer)) live[uses[u].buffer] = false;
         for (int u = 0; u < n; u++)
             if (uses[u].read) live[uses[u].buffer] = true;
     }
 }
 
-dd_status dd_structure_select(const dd_model *m, const dd_plan *plan, int step, bool *keep, dd_err *err)
+dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_actions *actions, int step, dd_err *err)
 {
-    for (int i = 0; i < m->body.n; i++) DD_TRY(wanted(m, plan, &m->body.at[i], step, &keep[i], err));
-    bool *live = calloc((size_t)m->n_buffers, sizeof *live);
-    if (!live) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while lowering a plan");
-    drop_dead(m, plan, step, keep, live);
+    const build b = {out, m, actions, step};
+    bool *live = calloc((size_t)dd_buffer_count(m), sizeof *live);
+    *out = (dd_structure){.at = calloc((size_t)m->body.n + 2 * (size_t)m->n_sites + 1, sizeof *out->at)};
+    if (!live || !out->at) {
+        free(live);
+        dd_structure_free(out);
+        return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while lowering a plan");
+    }
+    for (int i = 0; i < m->body.n; i++) add_node(&b, &m->body.at[i]);
+    drop_dead(m, out, live);
     free(live);
     return DD_OK;
+}
+
+void dd_structure_free(dd_structure *s)
+{
+    free(s->at);
+    *s = (dd_structure){0};
 }

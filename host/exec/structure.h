@@ -1,13 +1,36 @@
 /* SPDX-License-Identifier: MIT
- * The structure of a plan row: which nodes of the model run, after ops whose results nobody reads are removed. Steps of
- * equal structure share one program. */
+ * The structure of a plan row: which nodes run, after those that the row's cells add (to keep and to reuse results) and
+ * without those whose results nobody reads. Steps of equal structure share one program. */
 #ifndef DD_HOST_EXEC_STRUCTURE_H
 #define DD_HOST_EXEC_STRUCTURE_H
 
 #include <stdbool.h>
 
+#include "host/exec/slots.h"
 #include "host/model/model.h"
 #include "host/plan/plan.h"
+
+/* Buffers of a run: those of the model, then DD_SLOTS of each site. */
+static inline int dd_buffer_count(const dd_model *m) { return m->n_buffers + m->n_sites * DD_SLOTS; }
+static inline int dd_slot_buffer(const dd_model *m, int site, dd_slot slot)
+{
+    return m->n_buffers + site * DD_SLOTS + (int)slot;
+}
+
+/* A node of the model as it runs at a step, or one that keeps or reuses a result. */
+typedef struct dd_step_node {
+    dd_node node;      /* gated_add: src is added to dst, with the gate at mod[0] (-1: none); copy: src to dst */
+    const char *label; /* borrowed from the model */
+    bool runs;
+    int idx, count; /* buffers of the rows it works on, or that a router writes; -1: all rows */
+    int change;     /* gated_add: buffer that gets what is added, or -1 */
+    bool masked;    /* gated_add: by the mask of the site's router */
+} dd_step_node;
+
+typedef struct dd_structure {
+    dd_step_node *at;
+    int n;
+} dd_structure;
 
 /* One access of a node to a buffer. */
 typedef struct dd_use {
@@ -15,18 +38,17 @@ typedef struct dd_use {
     bool read, write;
 } dd_use;
 
-#define DD_MAX_USES 6
-
-/* Does the node's site work on routed rows at this step? */
-bool dd_node_routed(const dd_plan *plan, const dd_node *node, int step);
+#define DD_MAX_USES 8
 
 /* Accesses of a node; returns how many (at most DD_MAX_USES). */
-int dd_node_uses(const dd_model *model, const dd_node *node, bool routed, dd_use *uses);
+int dd_node_uses(const dd_model *model, const dd_step_node *node, dd_use *uses);
 
 /* True if both steps run the same ops on the same number of rows. */
-bool dd_same_structure(const dd_plan *plan, int step_a, int step_b);
+bool dd_same_structure(const dd_plan *plan, const dd_actions *actions, int step_a, int step_b);
 
-/* Marks the body nodes that run at a step: keep [body.n]. ERR_UNSUPPORTED names a cell that cannot run yet. */
-dd_status dd_structure_select(const dd_model *model, const dd_plan *plan, int step, bool *keep, dd_err *err);
+/* Nodes of a step in order, with those that do not run. */
+dd_status dd_structure_build(dd_structure *out, const dd_model *model, const dd_actions *actions, int step,
+                             dd_err *err);
+void dd_structure_free(dd_structure *s);
 
 #endif

@@ -66,6 +66,20 @@ static dd_work adaln(const dd_adaln_args *a, const dd_work_at *at)
                      .launches = 1};
 }
 
+static dd_work gated_add(const dd_gated_add_args *a, const dd_work_at *at)
+{
+    const uint64_t tokens = u(a->r) * u(a->s), d = u(a->d);
+    dd_work out = {.read = tokens * d * F32, .written = tokens * d * F32, .launches = 1};
+    for (int i = 0; i < a->n; i++) {
+        const dd_branch *b = &a->branch[i];
+        const uint64_t rows = active(b->rows, at, (int64_t)a->r * a->s, a->s);
+        out.read += rows * d * F32 + (b->rows.idx ? rows * I32 : 0) + (b->mask ? tokens : 0);
+        if (b->gate >= 0) out.read += vectors(at, a->r) * d * F32;
+        if (b->change) out.written += rows * d * F32;
+    }
+    return out;
+}
+
 static dd_work gemm(const dd_op *op, const dd_work_at *at)
 {
     const dd_gemm_args *a = &op->args.gemm;
@@ -138,6 +152,7 @@ dd_status dd_op_work(dd_work *out, const dd_op *op, const dd_work_at *at, dd_err
     case DD_OP_patch_embed: *out = patch_embed(&op->args.patch_embed); return DD_OK;
     case DD_OP_adaln: *out = adaln(&op->args.adaln, at); return DD_OK;
     case DD_OP_gemm: *out = gemm(op, at); return DD_OK;
+    case DD_OP_gated_add: *out = gated_add(&op->args.gated_add, at); return DD_OK;
     case DD_OP_attention: *out = attention(&op->args.attention, at); return DD_OK;
     case DD_OP_route: *out = route(&op->args.route, at); return DD_OK;
     case DD_OP_unpatchify: *out = unpatchify(&op->args.unpatchify); return DD_OK;

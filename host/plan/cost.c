@@ -23,9 +23,10 @@ dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t r
         const dd_site *site = &m->sites[i];
         const dd_cell *c = dd_plan_cell(plan, step, i);
         row.dense += site->macs(&m->cfg, site->units, tokens);
-        if (!dd_cell_computes(c)) continue; /* nothing runs, the token router included */
-        row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
-        if (c->rows == DD_ROWS_ROUTED) row.executed += m->router_macs_token * (uint64_t)tokens;
+        const int computes = dd_cell_computes(c);
+        if (computes) row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
+        if (c->rows != DD_ROWS_ALL && (computes || c->op == DD_CELL_REUSE_BRANCH)) /* elsewhere no router runs */
+            row.executed += m->router_macs_token * (uint64_t)tokens;
     }
     return (dd_cost){row.dense * (uint64_t)rows, row.executed * (uint64_t)rows};
 }

@@ -21,7 +21,11 @@ typedef enum dd_cell_op {
     DD_CELL_OP_COUNT
 } dd_cell_op;
 
-typedef enum dd_cell_rows { DD_ROWS_ALL = 0, DD_ROWS_ROUTED } dd_cell_rows;
+typedef enum dd_cell_rows {
+    DD_ROWS_ALL = 0,
+    DD_ROWS_ROUTED, /* computed: the rows that the token router chooses. REUSE_BRANCH: of what is stored, these */
+    DD_ROWS_MASKED  /* COMPUTE_STORE: all rows are computed and stored, these get the result */
+} dd_cell_rows;
 
 typedef enum dd_cell_format {
     DD_FORMAT_DEFAULT = 0,
@@ -61,10 +65,9 @@ static inline dd_cell *dd_plan_cell(const dd_plan *p, int step, int site)
 /* The mask of a site's units, 1 .. DD_MAX_UNITS of them. */
 static inline uint64_t dd_units_all(int units) { return units >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << units) - 1; }
 
-static inline int dd_cell_computes(const dd_cell *c)
-{
-    return c->op == DD_CELL_COMPUTE || c->op == DD_CELL_COMPUTE_STORE;
-}
+static inline int dd_cell_op_computes(int op) { return op == DD_CELL_COMPUTE || op == DD_CELL_COMPUTE_STORE; }
+
+static inline int dd_cell_computes(const dd_cell *c) { return dd_cell_op_computes(c->op); }
 
 /* Every cell COMPUTE, all units, ALL rows. timesteps [n_steps], guided [n_steps] or NULL (0). */
 dd_status dd_plan_build(dd_plan **out, const dd_model *model, const float *timesteps, const int *guided, int n_steps,

@@ -49,7 +49,9 @@ static void add_cell(dd_str *s, const dd_cell *c, int units)
         dd_str_addf(s, "%s\"units\":\"0x%" PRIx64 "\"", comma, c->units);
         comma = ",";
     }
-    if (c->rows == DD_ROWS_ROUTED) dd_str_addf(s, "%s\"rows\":\"ROUTED\",\"router\":%d", comma, c->router);
+    if (c->rows != DD_ROWS_ALL)
+        dd_str_addf(s, "%s\"rows\":\"%s\",\"router\":%d", comma, c->rows == DD_ROWS_ROUTED ? "ROUTED" : "MASKED",
+                    c->router);
     dd_str_add(s, "}");
 }
 
@@ -208,11 +210,12 @@ static dd_status read_cell(dd_cell *c, const json_t *cell, int own, const char *
     }
     if (json_object_get(cell, "rows")) {
         DD_TRY(dd_json_string(cell, "rows", where, &text, err));
-        if (strcmp(text, "ROUTED") == 0) {
-            c->rows = DD_ROWS_ROUTED;
+        const int masked = strcmp(text, "MASKED") == 0;
+        if (masked || strcmp(text, "ROUTED") == 0) {
+            c->rows = masked ? DD_ROWS_MASKED : DD_ROWS_ROUTED;
             c->router = (int16_t)own;
         } else if (strcmp(text, "ALL") != 0) {
-            return DD_FAIL(err, DD_ERR_FORMAT, "%s: rows \"%s\" is neither ALL nor ROUTED", where, text);
+            return DD_FAIL(err, DD_ERR_FORMAT, "%s: rows \"%s\" is none of ALL, ROUTED and MASKED", where, text);
         }
     }
     if (json_object_get(cell, "router")) {

@@ -72,8 +72,13 @@ static dd_status check_rows(const place *at, const dd_cell *c, dd_err *err)
         if (c->router != -1) return CELL_FAIL(at, DD_ERR_FORMAT, err, "router %d is named, but rows is ALL", c->router);
         return DD_OK;
     }
-    if (c->rows != DD_ROWS_ROUTED) return CELL_FAIL(at, DD_ERR_FORMAT, err, "unknown rows %d", c->rows);
-    if (own < 0) return CELL_FAIL(at, DD_ERR_FORMAT, err, "rows is %s, but the site has no token router", "ROUTED");
+    if (c->rows != DD_ROWS_ROUTED && c->rows != DD_ROWS_MASKED)
+        return CELL_FAIL(at, DD_ERR_FORMAT, err, "unknown rows %d", c->rows);
+    const char *rows = c->rows == DD_ROWS_ROUTED ? "ROUTED" : "MASKED";
+    if (own < 0) return CELL_FAIL(at, DD_ERR_FORMAT, err, "rows is %s, but the site has no token router", rows);
+    if (c->rows == DD_ROWS_MASKED && c->op != DD_CELL_COMPUTE_STORE)
+        return CELL_FAIL(at, DD_ERR_FORMAT, err, "rows is MASKED with %s, but only COMPUTE_STORE can have that",
+                         dd_cell_op_name(c->op));
     if (c->router != own)
         return CELL_FAIL(at, DD_ERR_FORMAT, err, "router %d, but the site's token router is %d", c->router, own);
     return DD_OK;

@@ -19,4 +19,17 @@ dd_status dd_policy_dydit(dd_plan *plan, const dd_model *model, float *logits, d
 #define DD_SYNTHETIC_HIGH 1.4
 dd_status dd_policy_synthetic(dd_plan *plan, const dd_model *model, double ratio, double tokens, dd_err *err);
 
+/* Which tokens get the stored result of an MLP whose tokens were routed. FROZEN: those that the router chose when it was
+ * stored; no router runs. INTERSECT: of these the ones that it chooses now. FRESH: the ones that it chooses now; all tokens
+ * are computed when the result is stored. */
+typedef enum dd_reuse_tokens { DD_REUSE_FROZEN = 0, DD_REUSE_INTERSECT, DD_REUSE_FRESH } dd_reuse_tokens;
+
+/* FORA (arXiv 2407.01425), over what other policies have filled: every computed cell is computed and kept at the first
+ * step, where the respaced index (n_steps-1 .. 0) is a multiple of the interval and where guidance changes; elsewhere it
+ * reuses its branch. Interval 1 changes no cell. ERR_ARG where the plan reuses results itself. */
+dd_status dd_policy_fora(dd_plan *plan, const dd_model *model, int interval, dd_reuse_tokens tokens, dd_err *err);
+
+/* What a user writes, "fora:interval=3"; "" asks for nothing. tokens: "" or "frozen", "intersect", "fresh". Applied last. ERR_ARG names what is wrong. */
+dd_status dd_policy_named(dd_plan *plan, const dd_model *model, const char *policy, const char *tokens, dd_err *err);
+
 #endif

@@ -13,6 +13,7 @@
     }
 
 DD_AVX512(patch_embed)
+DD_AVX512(gated_add)
 DD_AVX512(route)
 DD_BY_FORMAT(adaln, y_format)
 DD_BY_FORMAT(gemm, a_format)
@@ -23,6 +24,7 @@ const dd_ops DD_TABLE = {
     .patch_embed = patch_embed,
     .adaln = adaln,
     .gemm = gemm,
+    .gated_add = gated_add,
     .attention = attention,
     .route = route,
     .unpatchify = dd_cpu_unpatchify,

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/adaln_tmpl.h"
 #include "kernels/cpu/attention_tmpl.h"
+#include "kernels/cpu/gated_add_tmpl.h"
 #include "kernels/cpu/gemm_tmpl.h"
 #include "kernels/cpu/patch_embed_tmpl.h"
 #include "kernels/cpu/route_tmpl.h"
@@ -13,6 +14,7 @@ const dd_ops DD_TABLE = {
     .patch_embed = patch_embed,
     .adaln = adaln,
     .gemm = gemm,
+    .gated_add = gated_add,
     .attention = attention,
     .route = route,
     .unpatchify = dd_cpu_unpatchify,

@@ -73,6 +73,12 @@ typedef struct dd_adaln_job {
     int rows; /* of an item */
 } dd_adaln_job;
 
+typedef struct dd_gated_add_job {
+    const dd_gated_add_args *g;
+    int32_t step;
+    int rows; /* of an item */
+} dd_gated_add_job;
+
 typedef struct dd_route_job {
     const dd_route_args *g;
     void **scratch;
@@ -91,6 +97,7 @@ typedef struct dd_patch_job {
 dd_status dd_cpu_gemm_run(const dd_exec *exec, const dd_gemm_args *args, dd_task *task);
 dd_status dd_cpu_attention_run(const dd_exec *exec, const dd_attention_args *args, dd_task *task);
 dd_status dd_cpu_adaln_run(const dd_exec *exec, const dd_adaln_args *args, dd_format format, dd_task *task);
+dd_status dd_cpu_gated_add_run(const dd_exec *exec, const dd_gated_add_args *args, dd_task *task);
 dd_status dd_cpu_route_run(const dd_exec *exec, const dd_route_args *args, dd_task *task);
 dd_status dd_cpu_patch_embed_run(const dd_exec *exec, const dd_patch_embed_args *args, dd_task *task);
 size_t dd_cpu_attention_scratch(int64_t tokens, int64_t head_dim);

@@ -50,6 +50,34 @@ static inline bool dd_row_list_ok(const dd_row_list *rows, int64_t n, int64_t ma
 
 static inline int64_t dd_row_at(const dd_row_list *rows, int64_t i) { return rows->idx ? rows->idx[i] : i; }
 
+/* Branches of which each has its rows, and its gate where it wants one. */
+static inline bool dd_gated_add_ok(const dd_gated_add_args *a)
+{
+    if (a == NULL || a->x == NULL || a->r <= 0 || a->s <= 0 || a->d <= 0) return false;
+    if (a->n < 1 || a->n > DD_MAX_BRANCHES) return false;
+    const int64_t all = (int64_t)a->r * a->s;
+    for (int i = 0; i < a->n; i++) {
+        const dd_branch *b = &a->branch[i];
+        const int64_t n = dd_row_count(&b->rows, all);
+        if (b->f == NULL || b->gate < -1 || n < 0 || !dd_row_list_ok(&b->rows, n, all)) return false;
+        if (b->rows.idx == NULL && n != all) return false;
+        if (b->gate >= 0 && (a->cond.table == NULL || a->cond.slot == NULL || a->cond.row_cond == NULL)) return false;
+    }
+    return true;
+}
+
+/* Where a list of n ascending rows reaches `row`: the first entry that is not below it. */
+static inline int64_t dd_row_lower(const int32_t *idx, int64_t n, int64_t row)
+{
+    int64_t lo = 0;
+    while (lo < n) {
+        const int64_t mid = lo + (n - lo) / 2;
+        if (idx[mid] < row) lo = mid + 1;
+        else n = mid;
+    }
+    return lo;
+}
+
 /* A matrix of `width` columns fits its leading dimension. */
 static inline bool dd_format_ok(dd_format format, int64_t ld, int64_t width)
 {

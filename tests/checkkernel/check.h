@@ -16,7 +16,7 @@
 #define CK_EPS 0x1p-24    /* unit roundoff of float32 */
 #define CK_FLUSH 0x1p-126 /* what an instruction that flushes subnormals may lose */
 #define CK_COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
-#define CK_MAX_TENSORS 16
+#define CK_MAX_TENSORS 32
 
 /* Relative error that e^x, 1/x and tanh may have together where the result is in that format. In f16 that of __expf, 2 +
  * 1.173 |x| units of 2^-23 (CUDA Programming Guide) for |x| < 88, and two more for the quotient: 108 of them. */

@@ -25,6 +25,7 @@ ck_mutants ck_mutants_common(void); /* faults that any op can have */
 ck_mutants ck_mutants_gemm(void);
 ck_mutants ck_mutants_attention(void);
 ck_mutants ck_mutants_adaln(void);
+ck_mutants ck_mutants_gated_add(void);
 ck_mutants ck_mutants_noise(void);
 ck_mutants ck_mutants_small(void); /* the other ops */
 

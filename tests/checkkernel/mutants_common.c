@@ -62,6 +62,16 @@ static target target_adaln(const dd_exec *e, const dd_adaln_args *a)
     return t;
 }
 
+static target target_gated_add(const dd_exec *e, const dd_gated_add_args *a)
+{
+    const dd_branch *b = &a->branch[0];
+    target t = plain(a->x, (int64_t)a->r * a->s * a->d);
+    (void)e;
+    if (b->rows.idx || b->mask) t.result = NULL; /* the first row may be left alone */
+    if (b->change != b->f) t.input = (char *)(uintptr_t)b->f;
+    return t;
+}
+
 static target target_gemm(const dd_exec *e, const dd_gemm_args *a)
 {
     const int64_t n = dd_slices_width(dd_slices_at(a->n, *e->step), a->w->n), live = dd_row_count(&a->rows, a->m);

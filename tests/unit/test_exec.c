@@ -18,13 +18,40 @@
 
 /* ---- structure ------------------------------------------------------------------------------------------------ */
 
+static dd_actions actions_of(rig *r)
+{
+    dd_actions a;
+    rig_must(r, dd_actions_build(&a, r->plan, &r->err));
+    return a;
+}
+
+static dd_structure structure_of(rig *r, int step)
+{
+    dd_structure s;
+    dd_actions a = actions_of(r);
+    rig_must(r, dd_structure_build(&s, r->model, &a, step, &r->err));
+    dd_actions_free(&a);
+    return s;
+}
+
+/* Of a row without stores and reuse: its nodes are those of the model. */
 static int kept(rig *r, int step, bool *keep)
 {
     int n = 0;
-    assert_true(r->model->body.n <= MAX_NODES);
-    rig_must(r, dd_structure_select(r->model, r->plan, step, keep, &r->err));
-    for (int i = 0; i < r->model->body.n; i++) n += keep[i];
+    dd_structure s = structure_of(r, step);
+    assert_int_equal(s.n, r->model->body.n);
+    assert_true(s.n <= MAX_NODES);
+    for (int i = 0; i < s.n; i++) n += keep[i] = s.at[i].runs;
+    dd_structure_free(&s);
     return n;
+}
+
+static bool same_structure(rig *r, int a, int b)
+{
+    dd_actions actions = actions_of(r);
+    const bool same = dd_same_structure(r->plan, &actions, a, b);
+    dd_actions_free(&actions);
+    return same;
 }
 
 static void nodes_of_a_row(void **state)
@@ -54,6 +81,16 @@ static void nodes_of_a_row(void **state)
     rig_close(&r);
 }
 
+static void runs_like(const dd_model *m, const bool *want)
+{
+    dd_actions none = {0};
+    dd_structure s;
+    assert_int_equal(dd_structure_build(&s, m, &none, 0, NULL), DD_OK);
+    assert_int_equal(s.n, m->body.n);
+    for (int i = 0; i < s.n; i++) assert_int_equal(s.at[i].runs, want[i]);
+    dd_structure_free(&s);
+}
+
 /* in -> a -> out, in -> b -> c (nobody reads c), a += b would keep b: dead nodes go, and what only they read. */
 static void dead_nodes_leave(void **state)
 {
@@ -69,43 +106,85 @@ static void dead_nodes_leave(void **state)
                        {.src = B, .dst = C},
                        {.src = A, .dst = OUT},
                        {.src = OUT, .dst = A}};
-    dd_plan plan = {.n_steps = 1};
     dd_model m = {.buffers = buffers, .n_buffers = COUNT(buffers), .body = {nodes, COUNT(nodes)}, .buf_cond = IN};
-    bool keep[COUNT(nodes)];
     for (int i = 0; i < COUNT(nodes); i++) nodes[i].site = -1, nodes[i].op = DD_OP_unpatchify;
-    assert_int_equal(dd_structure_select(&m, &plan, 0, keep, NULL), DD_OK);
     const bool want[] = {true, false, false, true, false}; /* the last one writes what is not read again */
-    assert_memory_equal(keep, want, sizeof want);
+    runs_like(&m, want);
     nodes[2].op = DD_OP_gemm, nodes[2].epilogue = DD_EPI_RESIDUAL, nodes[2].dst = A; /* a += b */
-    assert_int_equal(dd_structure_select(&m, &plan, 0, keep, NULL), DD_OK);
     const bool added[] = {true, true, true, true, false};
-    assert_memory_equal(keep, added, sizeof added);
+    runs_like(&m, added);
     nodes[2].epilogue = DD_EPI_BIAS; /* a = b: what was in a before is dead */
-    assert_int_equal(dd_structure_select(&m, &plan, 0, keep, NULL), DD_OK);
     const bool overwritten[] = {false, true, true, true, false};
-    assert_memory_equal(keep, overwritten, sizeof overwritten);
+    runs_like(&m, overwritten);
 }
 
-static void cells_that_cannot_run_yet(void **state)
+/* ---- what is kept --------------------------------------------------------------------------------------------- */
+
+/* Nodes that run, by op. */
+static void count_ops(rig *r, int step, int count[DD_OP_COUNT])
+{
+    dd_structure s = structure_of(r, step);
+    memset(count, 0, DD_OP_COUNT * sizeof *count);
+    for (int i = 0; i < s.n; i++) count[s.at[i].node.op] += s.at[i].runs;
+    dd_structure_free(&s);
+}
+
+/* A step that reuses everything: patch embedding, sums, the last layer. They are one op, and no router runs. */
+static void reused_branches(void **state)
 {
     (void)state;
     rig r = rig_open(MODEL_D64, "ref");
-    static const uint8_t ops[] = {DD_CELL_COMPUTE_STORE, DD_CELL_REUSE_BRANCH, DD_CELL_REUSE_DELTA,
-                                  DD_CELL_REUSE_OUTPUT};
-    rig_weights(&r);
-    for (int i = 0; i < COUNT(ops); i++) {
-        bool keep[MAX_NODES];
-        char part[96];
-        dd_session *s = (dd_session *)(void *)&s;
-        dd_footprint f;
-        dd_plan_cell(r.plan, 2, 3)->op = ops[i];
-        snprintf(part, sizeof part, "plan: step 2, site blocks.1.mlp: op %s cannot be run by this version",
-                 dd_cell_op_name(ops[i]));
-        rig_refused(&r, dd_structure_select(r.model, r.plan, 2, keep, &r.err), DD_ERR_UNSUPPORTED, part);
-        rig_refused(&r, dd_footprint_compute(&f, &r.spec, r.be, &r.err), DD_ERR_UNSUPPORTED, part);
-        rig_refused(&r, dd_session_open(&s, &r.spec, r.be, r.weights, &r.err), DD_ERR_UNSUPPORTED, part);
-        assert_null(s);
-    }
+    int count[DD_OP_COUNT], n;
+    dd_footprint f, none;
+    rig_must(&r, dd_footprint_compute(&none, &r.spec, r.be, &r.err));
+    assert_int_equal(none.slots, 0);
+    rig_must(&r, dd_policy_fora(r.plan, r.model, 4, DD_REUSE_FROZEN, &r.err)); /* 0 and 3 compute */
+    dd_actions actions = actions_of(&r);
+    count_ops(&r, 1, count);
+    assert_int_equal(count[DD_OP_gated_add], 4);
+    assert_int_equal(count[DD_OP_route] + count[DD_OP_attention], 0);
+    assert_int_equal(count[DD_OP_gemm] + count[DD_OP_adaln], 2);
+    rig_must(&r, dd_lower_count(&n, &r.spec, &actions, 1, &r.err));
+    assert_int_equal(n, 5);
+    count_ops(&r, 0, count);
+    assert_int_equal(count[DD_OP_gated_add], 4);
+    assert_int_equal(count[DD_OP_route], 2);
+    assert_true(dd_same_structure(r.plan, &actions, 0, 3)); /* nobody reads what step 3 keeps: it may keep it */
+    assert_true(dd_same_structure(r.plan, &actions, 1, 2));
+    assert_false(dd_same_structure(r.plan, &actions, 0, 1));
+    rig_must(&r, dd_footprint_compute(&f, &r.spec, r.be, &r.err));
+    assert_int_equal(f.programs, 2);
+    const size_t branch = 3 * 16 * 64 * 4, list = 3 * 16 * 4 + DD_ALIGN; /* the MLPs' rows and their number */
+    assert_int_equal(f.slots, 4 * branch + 2 * list);
+    assert_true(f.activations <= none.activations);
+    dd_actions_free(&actions);
+    rig_close(&r);
+}
+
+/* What is replaced by a stored result is not computed, unless it is stored itself; stores that nobody reads are none. */
+static void reused_results(void **state)
+{
+    (void)state;
+    rig r = rig_open(MODEL_D64, "ref");
+    int count[DD_OP_COUNT];
+    dd_plan_cell(r.plan, 0, 0)->op = dd_plan_cell(r.plan, 0, 3)->op = DD_CELL_COMPUTE_STORE;
+    dd_plan_cell(r.plan, 1, 3)->op = DD_CELL_REUSE_OUTPUT;
+    dd_plan_cell(r.plan, 2, 0)->op = DD_CELL_COMPUTE_STORE;
+    dd_plan_cell(r.plan, 2, 3)->op = DD_CELL_REUSE_OUTPUT;
+    dd_plan_cell(r.plan, 3, 3)->op = DD_CELL_REUSE_OUTPUT;
+    count_ops(&r, 0, count);
+    assert_int_equal(count[DD_OP_copy], 1);
+    assert_int_equal(count[DD_OP_gated_add], 0); /* of site 0 nothing is reused */
+    count_ops(&r, 1, count);
+    assert_int_equal(count[DD_OP_copy], 1);
+    assert_int_equal(count[DD_OP_patch_embed] + count[DD_OP_attention] + count[DD_OP_route], 0);
+    assert_true(same_structure(&r, 1, 2));
+    dd_plan_cell(r.plan, 3, 0)->op = DD_CELL_REUSE_DELTA; /* now what step 2 stores is read */
+    count_ops(&r, 2, count);
+    assert_int_equal(count[DD_OP_patch_embed], 1);
+    assert_int_equal(count[DD_OP_attention], 1);
+    assert_int_equal(count[DD_OP_gated_add], 1);
+    assert_int_equal(count[DD_OP_route], 0);
     rig_close(&r);
 }
 
@@ -114,9 +193,9 @@ static void equal_structures(void **state)
     (void)state;
     rig r = rig_open(MODEL_D64, "ref");
     for (int a = 0; a < 4; a++) /* other timesteps, other units: the same program */
-        for (int b = 0; b < 4; b++) assert_true(dd_same_structure(r.plan, a, b));
+        for (int b = 0; b < 4; b++) assert_true(same_structure(&r, a, b));
     dd_plan_cell(r.plan, 1, 0)->units = 1;
-    assert_true(dd_same_structure(r.plan, 0, 1));
+    assert_true(same_structure(&r, 0, 1));
     for (int field = 0; field < 6; field++) {
         dd_plan_row *row = &r.plan->rows[1], old_row = *row;
         dd_cell *c = dd_plan_cell(r.plan, 1, 3), old = *c;
@@ -128,11 +207,11 @@ static void equal_structures(void **state)
         case 4: c->router = 0; break;
         default: c->format = 1; break;
         }
-        assert_false(dd_same_structure(r.plan, 0, 1));
-        assert_false(dd_same_structure(r.plan, 1, 0));
-        assert_true(dd_same_structure(r.plan, 1, 1));
+        assert_false(same_structure(&r, 0, 1));
+        assert_false(same_structure(&r, 1, 0));
+        assert_true(same_structure(&r, 1, 1));
         *row = old_row, *c = old;
-        assert_true(dd_same_structure(r.plan, 0, 1));
+        assert_true(same_structure(&r, 0, 1));
     }
     rig_close(&r);
 }
@@ -167,7 +246,7 @@ typedef struct arena_map {
 } arena_map;
 
 /* The pieces of a buffer. */
-static int *pieces(const arena_map *m, const dd_node *node, int b, size_t *n)
+static int *pieces(const arena_map *m, const dd_step_node *node, int b, size_t *n)
 {
     size_t bytes;
     if (m->offset[b] < 0) fail_msg("%s: buffer %s has no place", node->label, m->r->model->buffers[b].name);
@@ -176,7 +255,7 @@ static int *pieces(const arena_map *m, const dd_node *node, int b, size_t *n)
     return m->owner + m->offset[b] / DD_ALIGN;
 }
 
-static void run_node(const arena_map *m, const dd_node *node, const dd_use *uses, int n)
+static void run_node(const arena_map *m, const dd_step_node *node, const dd_use *uses, int n)
 {
     const dd_buffer *buffers = m->r->model->buffers;
     size_t count;
@@ -207,10 +286,9 @@ static void run_on_map(rig *r, int step, const int64_t *offset, size_t arena)
 {
     const dd_model *m = r->model;
     const arena_map map = {r, offset, calloc(arena / DD_ALIGN + 1, sizeof(int))};
-    bool keep[MAX_NODES];
+    dd_structure s = structure_of(r, step);
     size_t sum = 0, largest = 0;
     assert_non_null(map.owner);
-    kept(r, step, keep);
     for (int b = 0; b < m->n_buffers; b++) {
         size_t bytes;
         rig_must(r, dd_buffer_bytes(&r->spec, b, &bytes, &r->err));
@@ -219,11 +297,11 @@ static void run_on_map(rig *r, int step, const int64_t *offset, size_t arena)
         assert_true(offset[b] % DD_ALIGN == 0 && bytes % DD_ALIGN == 0 && (size_t)offset[b] + bytes <= arena);
         sum += bytes;
     }
-    for (int i = 0; i < m->body.n; i++) {
+    for (int i = 0; i < s.n; i++) {
         dd_use uses[DD_MAX_USES];
         size_t at_once = 0;
-        const dd_node *node = &m->body.at[i];
-        const int n = keep[i] ? dd_node_uses(m, node, dd_node_routed(r->plan, node, step), uses) : 0;
+        const dd_step_node *node = &s.at[i];
+        const int n = node->runs ? dd_node_uses(m, node, uses) : 0;
         assert_true(n <= DD_MAX_USES);
         run_node(&map, node, uses, n);
         for (int u = 0; u < n; u++) {
@@ -236,6 +314,14 @@ static void run_on_map(rig *r, int step, const int64_t *offset, size_t arena)
     assert_true(largest > 0 && arena >= largest);
     if (!(arena < sum)) fail_msg("%zu bytes of arena for %zu of buffers", arena, sum);
     free(map.owner);
+    dd_structure_free(&s);
+}
+
+static void place(rig *r, int step, int64_t *offset, size_t *arena)
+{
+    dd_actions a = actions_of(r);
+    rig_must(r, dd_memory_place(&r->spec, &a, step, offset, arena, &r->err));
+    dd_actions_free(&a);
 }
 
 static void placements_never_overlap(void **state)
@@ -255,11 +341,11 @@ static void placements_never_overlap(void **state)
         for (int images = 1; images <= 5; images += 2)
             for (int step = 0; step < 4; step++) {
                 r.spec.max_images = images;
-                rig_must(&r, dd_memory_place(&r.spec, step, offset, &arena, &r.err));
+                place(&r, step, offset, &arena);
                 run_on_map(&r, step, offset, arena);
             }
         for (int i = 1; i < r.model->n_sites; i += 2) dd_plan_cell(r.plan, 3, i)->op = DD_CELL_SKIP;
-        rig_must(&r, dd_memory_place(&r.spec, 3, offset, &arena, &r.err)); /* what nobody uses has no place */
+        place(&r, 3, offset, &arena); /* what nobody uses has no place */
         for (int b = 0; b < r.model->n_buffers; b++) {
             const char *name = r.model->buffers[b].name;
             const bool used = strcmp(name, "x") == 0 || strcmp(name, "h") == 0 || strcmp(name, "fin") == 0;
@@ -387,13 +473,10 @@ static void lists_of_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nodes_of_a_row),
-        cmocka_unit_test(dead_nodes_leave),
-        cmocka_unit_test(cells_that_cannot_run_yet),
-        cmocka_unit_test(equal_structures),
-        cmocka_unit_test(numbers_of_programs),
-        cmocka_unit_test(placements_never_overlap),
-        cmocka_unit_test(sizes_of_buffers),
+        cmocka_unit_test(nodes_of_a_row),           cmocka_unit_test(dead_nodes_leave),
+        cmocka_unit_test(reused_branches),          cmocka_unit_test(reused_results),
+        cmocka_unit_test(equal_structures),         cmocka_unit_test(numbers_of_programs),
+        cmocka_unit_test(placements_never_overlap), cmocka_unit_test(sizes_of_buffers),
         cmocka_unit_test(lists_of_slices),
     };
     return cmocka_run_group_tests_name("exec", tests, NULL, NULL);

@@ -132,8 +132,14 @@ static void rules_of_cells(void **state)
     accepted(f);
     c->router = 0;
     refused(f, DD_ERR_FORMAT, "step 2, blocks.1.mlp: router 0, but the site's token router is 1");
-    c->rows = 2;
-    refused(f, DD_ERR_FORMAT, "unknown rows 2");
+    c->rows = 3;
+    refused(f, DD_ERR_FORMAT, "unknown rows 3");
+    c->rows = DD_ROWS_MASKED;
+    c->router = 1;
+    refused(f, DD_ERR_FORMAT,
+            "step 2, blocks.1.mlp: rows is MASKED with COMPUTE, but only COMPUTE_STORE can have that");
+    c->op = DD_CELL_COMPUTE_STORE;
+    accepted(f);
     *c = full;
     dd_plan_cell(f->plan, 1, 0)->rows = DD_ROWS_ROUTED;
     refused(f, DD_ERR_FORMAT, "step 1, blocks.0.attn: rows is ROUTED, but the site has no token router");

@@ -22,6 +22,7 @@ static void fill(dd_plan *p)
     dd_plan_cell(p, 3, 0)->op = DD_CELL_REUSE_OUTPUT;
     *dd_plan_cell(p, 0, 1) = (dd_cell){.units = 0x21, .rows = DD_ROWS_ROUTED, .router = 0};
     *dd_plan_cell(p, 1, 1) = (dd_cell){.op = DD_CELL_SKIP, .rows = DD_ROWS_ROUTED, .router = 0};
+    *dd_plan_cell(p, 2, 1) = (dd_cell){.units = 1, .op = DD_CELL_COMPUTE_STORE, .rows = DD_ROWS_MASKED, .router = 0};
     dd_plan_cell(p, 2, 2)->units = 1;
     p->rows[3].guided = 1;
     p->rows[1].timestep = nextafterf(0.1f, 1);
@@ -112,7 +113,7 @@ static const edit edits[] = {
     {"\"full\"", "{\"units\":\"0x10000000000000000\"}", DD_ERR_FORMAT, "is no mask"},
     {"\"full\"", "{\"units\":\"0x7f\"}", DD_ERR_FORMAT, "step 0, blocks.0.attn: units 0x7f go beyond"},
     {"\"full\"", "{\"units\":\"0x0\"}", DD_ERR_FORMAT, "step 0, blocks.0.attn: COMPUTE with no unit on"},
-    {"\"full\"", "{\"rows\":\"SOME\"}", DD_ERR_FORMAT, "rows \"SOME\" is neither ALL nor ROUTED"},
+    {"\"full\"", "{\"rows\":\"SOME\"}", DD_ERR_FORMAT, "rows \"SOME\" is none of ALL, ROUTED and MASKED"},
     {"\"full\"", "{\"rows\":\"ROUTED\"}", DD_ERR_FORMAT,
      "blocks.0.attn: rows is ROUTED, but the site has no token router"},
     {"\"full\"", "{\"router\":0}", DD_ERR_FORMAT, "router 0 is named, but rows is ALL"},

@@ -279,13 +279,15 @@ static void footprint_is_what_is_allocated(void **state)
         assert_int_equal(r.weights->bytes, tally.bytes);
         rig_plan(&r, i & 4 ? "40" : "4", i & 8 ? 100 : -1, i & 8 ? 500 : -1, !(i & 4));
         if (i & 4) want_all(&r);
+        if (i & 2) rig_must(&r, dd_policy_fora(r.plan, r.model, 3, DD_REUSE_FROZEN, &r.err));
         r.spec.max_images = 1 + i % 5;
         const size_t before = tally.bytes;
         rig_must(&r, dd_footprint_compute(&f, &r.spec, r.be, &r.err));
         assert_int_equal(tally.bytes, before);
         dd_session *s = rig_session(&r);
-        assert_int_equal(tally.bytes - before, f.activations + f.cond + f.tables + f.latents);
-        assert_int_equal(dd_session_bytes(s), f.activations + f.cond + f.tables + f.latents);
+        assert_int_equal(tally.bytes - before, f.activations + f.cond + f.tables + f.latents + f.slots);
+        assert_int_equal(f.slots > 0, (i & 2) != 0);
+        assert_int_equal(dd_session_bytes(s), f.activations + f.cond + f.tables + f.latents + f.slots);
         assert_true(f.scratch > 0 || r.be->devices || strcmp(r.be->name, "ref") == 0);
         const int live = tally.live;
         dd_session_close(&s);
@@ -338,6 +340,7 @@ static void missing_ops(void **state)
             char part[64];
             rig_weights(&r);
             rig_plan(&r, "4", 0, 999, true);
+            rig_must(&r, dd_policy_fora(r.plan, r.model, 2, DD_REUSE_FROZEN, &r.err));
             want_all(&r);
             dd_ops ops = *r.be->ops;
             switch ((dd_op_id)id) {

@@ -101,6 +101,18 @@ static void move_gemm(dd_gemm_args *g)
     move_table(&g->gate);
 }
 
+static void move_gated_add(dd_gated_add_args *g)
+{
+    MOVE(g->x);
+    move_table(&g->cond);
+    for (int i = 0; i < g->n; i++) {
+        MOVE(g->branch[i].f);
+        MOVE(g->branch[i].change);
+        MOVE(g->branch[i].mask);
+        move_rows(&g->branch[i].rows);
+    }
+}
+
 static void move_route(dd_route_args *g)
 {
     MOVE(g->x);
@@ -135,6 +147,7 @@ static void move_args(dd_op_id op, dd_op_args *a)
     switch (op) {
     case DD_OP_gemm: move_gemm(&a->gemm); break;
     case DD_OP_route: move_route(&a->route); break;
+    case DD_OP_gated_add: move_gated_add(&a->gated_add); break;
     case DD_OP_adaln:
         MOVE(a->adaln.x), MOVE(a->adaln.y);
         move_rows(&a->adaln.rows);

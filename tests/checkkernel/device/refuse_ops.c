@@ -112,6 +112,40 @@ static void test_unpatchify(void)
     section("unpatchify");
 }
 
+static dd_gated_add_args good_gated_add(void)
+{
+    return (dd_gated_add_args){.x = F(out),
+                               .cond = table(),
+                               .branch = {{.f = F(in)}, {.f = F(in), .gate = -1}},
+                               .n = 2,
+                               .r = 2,
+                               .s = 2,
+                               .d = 8};
+}
+
+static void test_gated_add(void)
+{
+    COMMON(gated_add);
+    GOOD(gated_add, 1, );
+    GOOD(gated_add, 1, a.branch[1].rows = (dd_row_list){I(in), I(in)});
+    GOOD(gated_add, 1, a.branch[0].gate = -1, a.cond = (dd_cond_table){0});
+    BAD(gated_add, a.x = NULL);
+    BAD(gated_add, a.r = 0);
+    BAD(gated_add, a.s = 0);
+    BAD(gated_add, a.d = 0);
+    BAD(gated_add, a.n = 0);
+    BAD(gated_add, a.n = DD_MAX_BRANCHES + 1);
+    BAD(gated_add, a.branch[1].f = NULL);
+    BAD(gated_add, a.branch[0].gate = -2);
+    BAD(gated_add, a.branch[1].rows.idx = I(in));
+    BAD(gated_add, a.branch[1].rows.count = I(in));
+    BAD(gated_add, a.cond.table = NULL);
+    BAD(gated_add, a.cond.slot = NULL);
+    BAD(gated_add, a.cond.row_cond = NULL);
+    BAD(gated_add, a.r = 65536, a.s = 65536);
+    section("gated_add");
+}
+
 static dd_guide_args good_guide(void) { return (dd_guide_args){F(out), 2, 1, 2, 1, 4}; }
 
 static void test_guide(void)
@@ -195,6 +229,7 @@ void test_small_ops(void)
     test_cond();
     test_patch_embed();
     test_adaln();
+    test_gated_add();
     test_unpatchify();
     test_guide();
     test_noise();
