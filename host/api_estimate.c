@@ -21,6 +21,7 @@ static dd_status add_session(dydit_estimate *e, const dd_run_spec *spec, dd_back
     e->programs += f.programs;
     e->graph_ops += f.graph_ops;
     e->graph_bytes += f.graphs;
+    e->slot_bytes += f.slots;
     return DD_OK;
 }
 
@@ -32,7 +33,7 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
     dd_run_spec spec = dd_settings_spec(t->set, m, t->plan, t->coefs, batch);
     spec.want_x0 = t->o->preview && t->o->preview_interval > 0;
     spec.op_by_op = t->o->profile != 0;
-    e->activation_bytes = e->cond_bytes = e->table_bytes = e->latent_bytes = e->graph_bytes = 0;
+    e->activation_bytes = e->cond_bytes = e->table_bytes = e->latent_bytes = e->graph_bytes = e->slot_bytes = 0;
     e->programs = e->graph_ops = 0;
     DD_TRY(add_session(e, &spec, be, err));
     if (t->dense) {
@@ -42,7 +43,7 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
     }
     e->weights_bytes = dd_weights_bytes(m, be, dd_format_dtype(t->set->input));
     const uint64_t on_backend = e->weights_bytes + e->activation_bytes + e->cond_bytes + e->table_bytes +
-                                e->latent_bytes + e->scratch_bytes + e->graph_bytes;
+                                e->latent_bytes + e->scratch_bytes + e->graph_bytes + e->slot_bytes;
     if (be->memory_free) e->device_bytes = on_backend - (t->model->weights ? t->model->weights->bytes : 0);
     const uint64_t latent = (uint64_t)m->cfg.latent_count * sizeof(float),
                    n = (uint64_t)(t->o->n_images ? t->o->n_images : batch);

@@ -52,6 +52,7 @@ typedef struct dd_settings {
     int noisy;  /* the solver adds noise */
     uint64_t seed;
     int batch_mode, batch_size, dense;
+    char policy[64], reuse_tokens[16]; /* as asked for; empty: none */
     char backend[160];
 } dd_settings;
 

@@ -61,6 +61,14 @@ static dd_status resolve_guidance(dd_settings *s, const dydit_sample_options *o,
     return DD_OK;
 }
 
+/* NULL: empty. */
+static dd_status keep_text(char *dst, size_t size, const char *what, const char *text, dd_err *err)
+{
+    if (text && strlen(text) >= size) return DD_FAIL(err, DD_ERR_ARG, "%s '%.40s…' is not known", what, text);
+    snprintf(dst, size, "%s", text ? text : "");
+    return DD_OK;
+}
+
 dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dydit_sample_options *o, dd_err *err)
 {
     memset(s, 0, sizeof *s);
@@ -80,6 +88,8 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     s->batch_size = o->batch_size ? o->batch_size : DEFAULT_BATCH;
     if (o->n_images > 0 && o->n_images < s->batch_size) s->batch_size = (int)o->n_images;
     s->dense = o->dense != 0;
+    DD_TRY(keep_text(s->policy, sizeof s->policy, "policy", o->policy, err));
+    DD_TRY(keep_text(s->reuse_tokens, sizeof s->reuse_tokens, "reuse-tokens", o->reuse_tokens, err));
     s->input = model->ctx->input;
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
     char engine[64] = "";
@@ -127,9 +137,11 @@ dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_m
     if (given) {
         st = check_given(given, own, set, model->m, err);
         dd_plan_free(&own);
-        return st == DD_OK ? dd_plan_copy(plan, given, err) : st;
+        if (st == DD_OK) st = dd_plan_copy(&own, given, err);
+    } else if (!set->dense) {
+        st = dd_policy_dydit(own, model->m, NULL, err);
     }
-    if (!set->dense) st = dd_policy_dydit(own, model->m, NULL, err);
+    if (st == DD_OK) st = dd_policy_named(own, model->m, set->policy, set->reuse_tokens, err);
     if (st != DD_OK) dd_plan_free(&own);
     *plan = own;
     return st;
@@ -140,6 +152,7 @@ dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit
 {
     dd_settings complete = *set;
     complete.dense = 1;
+    complete.policy[0] = complete.reuse_tokens[0] = 0;
     DD_TRY(dd_settings_plan(dense, &complete, model, NULL, err));
     for (int i = 0; i < plan->n_steps; i++) (*dense)->rows[i].guided = plan->rows[i].guided;
     return DD_OK;

@@ -193,6 +193,13 @@ typedef struct dydit_sample_options {
     const char *rng_device;          /* "H100", "H100-PCIe", "A100", "L40S", "RTX4090", "A10G", "L4", "T4"; NULL
                                         (default): the card that samples, on the CPU "A100" */
     int rng_sms, rng_threads_per_sm; /* multiprocessors, threads that each holds; 0 (default) */
+    /* Caching over the plan that these options make (or `plan`, if it keeps nothing itself): "fora:interval=N" computes all
+     * branches at the first step, wherever the respaced index is a multiple of N and where guidance changes; in between stored
+     * branches are added with the gates of the step (arXiv 2407.01425). NULL (default): none. */
+    const char *policy;
+    /* Which tokens get the stored result of an MLP whose tokens were routed: "frozen" (NULL, default): those of the step that
+     * stored it; "intersect": of these, those that the router chooses now; "fresh": those that it chooses now. */
+    const char *reuse_tokens;
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -271,6 +278,7 @@ typedef struct dydit_estimate {
     int graph_ops;         /* ops in these graphs; 0: none are used */
     uint64_t graph_bytes;  /* their device memory, part of peak_bytes: an assumption of 16 KiB per op, since CUDA cannot
                               be asked */
+    uint64_t slot_bytes;   /* results that steps keep for later steps, part of peak_bytes */
 } dydit_estimate;
 
 DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options,

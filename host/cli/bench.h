@@ -17,7 +17,7 @@
 typedef struct bench_args {
     cli_common common;
     int image_size;
-    const char *modes;
+    const char *modes, *policy;
     cli_list ratios, batches;
     double tokens;
     const char *steps, *sampler;

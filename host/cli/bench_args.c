@@ -23,6 +23,8 @@ static const cli_option options[] = {
     ROW(REALS, "ratio", "r", ratios, "LIST", 0, 0.001, 1,
         "executed over dense MACs wanted of tdw and tdw+sdt\n(default 0.5)"),
     ROW(REAL, "tokens", 0, tokens, "X", "0.7", 0.01, 0.99, "share of tokens that the routers of random models keep"),
+    ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
+        "fora:interval=N: over every case, which computes every N-th\nstep only; needs --vs-dense"),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
     ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
@@ -68,10 +70,11 @@ void bench_help(void) { cli_help(&spec); }
 /* Flags that would have no effect beside --read. */
 static int check_read(const bench_job *job)
 {
-    static const char *const fixed[] = {"model",     "ckpt",     "image-size", "mode",    "ratio",        "tokens",
-                                        "steps",     "sampler",  "cfg-scale",  "seed",    "warmup",       "repeat",
-                                        "profile",   "vs-dense", "dry-run",    "threads", "backend",      "batch-size",
-                                        "precision", "device",   "no-graph",   "engine",  "reproducible", "tune-cache"};
+    static const char *const fixed[] = {"model",    "ckpt",    "image-size",   "mode",       "ratio",
+                                        "tokens",   "steps",   "sampler",      "cfg-scale",  "seed",
+                                        "warmup",   "repeat",  "profile",      "vs-dense",   "dry-run",
+                                        "threads",  "backend", "batch-size",   "precision",  "device",
+                                        "no-graph", "engine",  "reproducible", "tune-cache", "policy"};
     for (size_t i = 0; job->a.read && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(&job->args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--read and --%s exclude each other: nothing is timed", fixed[i]);
@@ -87,6 +90,9 @@ static int check_pairs(const bench_job *job)
         return cli_fail(CLI_USAGE, "--json, --csv and --markdown exclude each other: one format at a time");
     }
     if (cli_given(&job->args, "limit") && !a->compare) return cli_fail(CLI_USAGE, "--limit needs --compare FILE");
+    if (a->policy && !a->vs_dense && !a->read) {
+        return cli_fail(CLI_USAGE, "--policy needs --vs-dense, the complete model to compare with");
+    }
     if (a->dry_run && (a->out || a->svg || a->compare || a->json || a->csv || a->markdown)) {
         return cli_fail(CLI_USAGE, "--dry-run times nothing that could be reported or compared");
     }

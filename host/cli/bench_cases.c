@@ -81,7 +81,8 @@ static int add_named(bench_job *job, const char *list)
 static int add_all(bench_job *job)
 {
     int rc = CLI_OK;
-    if (!job->a.vs_dense) rc = add_mode(job, BENCH_DENSE); /* else every case is timed beside it */
+    /* Else every case is timed beside it; under a policy it is a case of its own. */
+    if (!job->a.vs_dense || job->a.policy) rc = add_mode(job, BENCH_DENSE);
     if (rc == CLI_OK) rc = add_mode(job, BENCH_TDW);
     if (rc == CLI_OK && job->info.dynamic) rc = add_mode(job, BENCH_SDT);
     if (rc == CLI_OK && job->info.dynamic && job->a.common.ckpt) rc = add_mode(job, BENCH_OWN);

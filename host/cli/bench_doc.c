@@ -105,6 +105,7 @@ static json_t *protocol_doc(const bench_args *a)
     json_object_set_new(p, "warmup", json_integer(a->warmup));
     json_object_set_new(p, "repeat", json_integer(a->repeat));
     json_object_set_new(p, "vs_dense", json_boolean(a->vs_dense));
+    if (a->policy) put(p, "policy", a->policy);
     return p;
 }
 

@@ -212,9 +212,11 @@ static int time_case(bench_job *job, const bench_case *c, int batch)
     timing *t = calloc(1, sizeof *t);
     const bench_case complete = {.mode = BENCH_DENSE};
     if (!t) return cli_fail(CLI_SYSTEM, "out of memory");
-    *t = (timing){.job = job, .c = c, .batch = batch, .paired = job->a.vs_dense && c->mode != BENCH_DENSE};
+    *t = (timing){
+        .job = job, .c = c, .batch = batch, .paired = job->a.vs_dense && (c->mode != BENCH_DENSE || job->a.policy)};
     bench_options(job, c, batch, &t->run);
     bench_options(job, &complete, batch, &t->dense);
+    t->run.policy = job->a.policy;
     int rc = warm_up(t);
     if (rc == CLI_OK) rc = repeat(t);
     if (rc == CLI_OK) rc = profile(t);

@@ -10,6 +10,7 @@ typedef struct plan_args {
     const char *steps, *sampler;
     double eta, cfg_scale;
     int cfg_interval[2];
+    const char *policy, *reuse_tokens;
     const char *plan, *output, *svg;
     const char *device, *precision; /* of the bound; the context computes nothing */
     int batch_size;
@@ -27,6 +28,11 @@ static const cli_option options[] = {
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
+    ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
+        "fora:interval=N computes every N-th step and reuses its\nbranches in between"),
+    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
+        "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
+        "those of now"),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "show this plan instead"),
     CLI_HEADING("bound by data sheet"),
@@ -59,7 +65,8 @@ static const cli_spec spec = {"plan",
 
 static int check_flags(const plan_args *a, const cli_args *args)
 {
-    static const char *const fixed[] = {"steps", "sampler", "eta", "cfg-scale", "cfg-interval", "dense"};
+    static const char *const fixed[] = {"steps",        "sampler", "eta",    "cfg-scale",
+                                        "cfg-interval", "dense",   "policy", "reuse-tokens"};
     for (size_t i = 0; a->plan && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--plan and --%s exclude each other: the file says what is computed", fixed[i]);
@@ -84,6 +91,8 @@ static dydit_status get_plan(const plan_args *a, dydit_model *model, dydit_plan 
     o.cfg_lo = a->cfg_interval[0];
     o.cfg_hi = a->cfg_interval[1];
     o.dense = a->dense;
+    o.policy = a->policy;
+    o.reuse_tokens = a->reuse_tokens;
     return dydit_plan_build(model, &o, plan);
 }
 

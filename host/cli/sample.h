@@ -24,7 +24,7 @@ typedef struct sample_args {
     const char *output, *sample_dir, *latents_out, *trajectory_out, *token_map, *plan_svg;
     int nrow, zoom, preview_interval;
     const char *preview_path;
-    const char *plan, *progress;
+    const char *plan, *policy, *reuse_tokens, *progress;
     bool dense, compare_dense, dry_run, json;
     uint64_t max_mem;
 } sample_args;

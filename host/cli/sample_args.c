@@ -37,6 +37,11 @@ static const cli_option options[] = {
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "run this plan (see dydit plan)"),
+    ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
+        "fora:interval=N computes every N-th step and reuses its\nbranches in between"),
+    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
+        "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
+        "those of now"),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(FLAG, "compare-dense", 0, compare_dense, 0, 0, 0, 0, "time the complete model as well"),
     ROW(TEXT, "latents-in", 0, latents_in, "FILE", 0, 0, 0, "start from `x` or `latents` of a safetensors file"),
@@ -69,7 +74,7 @@ static const cli_option options[] = {
     CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
     CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
     CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
-    CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
+    CLI_NOT_HERE("cache-mode", "cache-option", "give --policy fora:interval=N"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
 };
 
@@ -220,6 +225,8 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->noise_in = a->noise_in;
     o->in_prefix = a->in_prefix;
     o->dense = a->dense;
+    o->policy = a->policy;
+    o->reuse_tokens = a->reuse_tokens;
     o->plan = job->plan;
     o->compare_dense = a->compare_dense;
     o->keep_trajectory = a->trajectory_out != NULL;

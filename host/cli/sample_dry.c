@@ -77,6 +77,7 @@ static void print_json(const sample_job *job, const dry *d)
     }
     printf("  \"programs\": %d,\n  \"graph_ops\": %d,\n  \"graph_bytes_estimate\": %" PRIu64 ",\n", e->programs,
            e->graph_ops, e->graph_bytes);
+    printf("  \"slot_bytes\": %" PRIu64 ",\n", e->slot_bytes);
     printf("  \"peak_bytes\": %" PRIu64 ",\n  \"file_bytes\": %" PRIu64 ",\n", e->peak_bytes, e->file_bytes);
     printf("  \"macs_dense\": %.17g,\n  \"macs_executed_at_most\": %.17g\n}\n", e->macs_dense, e->macs_executed);
 }
@@ -108,6 +109,7 @@ static void print_text(const sample_job *job, const dry *d)
     line("tables", e->table_bytes, "");
     line("latents", e->latent_bytes, "");
     line("scratch", e->scratch_bytes, "");
+    if (e->slot_bytes > 0) line("kept", e->slot_bytes, "(results for later steps)");
     if (e->graph_ops > 0) line("graphs", e->graph_bytes, graphs_text(e, a, sizeof a));
     line("together", e->peak_bytes, "");
     if (on_device(d)) line("on device", e->device_bytes, "(of these)");
