@@ -93,6 +93,9 @@ static dd_status run_once(ck_bench_work *w, const ck_bench_case *c, const ck_imp
                           double *took)
 {
     if (ck_ops[c->op]->bind) ck_ops[c->op]->bind(&w->args, w->weights[i % w->n_weights]);
+    dd_gated_add_args *g = &w->args.gated_add;
+    const int64_t branch = c->rows ? c->rows : c->m, set = i % CK_BENCH_STEP * DD_MAX_BRANCHES;
+    for (int b = 0; c->op == DD_OP_gated_add && b < g->n; b++) g->branch[b].f = w->branches + (set + b) * branch * g->d;
     const double start = seconds();
     const dd_status st = ck_call(impl->ops, c->op, &e->exec, &w->args);
     *took = seconds() - start;

@@ -6,6 +6,7 @@
 #include "tests/checkkernel/options.h"
 
 #define CK_MAX_WEIGHTS 64
+#define CK_BENCH_STEP 4 /* gated_adds of a step that reuses everything: their branches are more than caches hold */
 #define CK_ROTATE_BYTES (128u << 20) /* weights of a case together, so that each comes from memory */
 
 typedef struct ck_bench_case {
@@ -27,6 +28,7 @@ typedef struct ck_bench_work {
     int n_owned;
     dd_packed *weights[CK_MAX_WEIGHTS];
     int n_weights;
+    float *branches;     /* of gated_add, CK_BENCH_STEP sets of them */
     double flops, bytes; /* of one run: multiply and add are two; bytes that have to move */
     size_t scratch;
 } ck_bench_work;

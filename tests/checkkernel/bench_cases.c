@@ -43,6 +43,8 @@ const ck_bench_case ck_bench_cases[] = {
     {.name = "attention, 2 x 256 tokens, half of the heads", .op = DD_OP_attention, .m = 2 * TOKENS, .half = true},
     {.name = "adaln, 512 rows", .op = DD_OP_adaln, .m = 512},
     {.name = "adaln, 256 of 512 rows", .op = DD_OP_adaln, .m = 512, .rows = 256},
+    {.name = "gated_add, 16 branches, 512 rows", .op = DD_OP_gated_add, .m = 512},
+    {.name = "gated_add, 16 branches, 256 of 512 rows", .op = DD_OP_gated_add, .m = 512, .rows = 256},
     {.name = "route, 512 rows", .op = DD_OP_route, .m = 512},
 };
 const int ck_bench_n = CK_COUNT(ck_bench_cases);
@@ -187,6 +189,21 @@ static dd_status open_adaln(ck_bench_work *w, const ck_bench_case *c, dd_format 
     return DD_OK;
 }
 
+/* Bytes of the branches alone: those of x stay in the cache from one op to the next. */
+static dd_status open_gated_add(ck_bench_work *w, const ck_bench_case *c)
+{
+    dd_gated_add_args *g = &w->args.gated_add;
+    const size_t branch = (size_t)(c->rows ? c->rows : c->m) * D;
+    *g = (dd_gated_add_args){.n = DD_MAX_BRANCHES, .r = c->m / TOKENS, .s = TOKENS, .d = D};
+    g->x = numbers(w, (size_t)c->m * D);
+    g->cond = conditions(w, DD_MAX_BRANCHES * D);
+    w->branches = own(w, CK_BENCH_STEP * DD_MAX_BRANCHES * branch * sizeof(float));
+    const dd_row_list rows = c->rows ? every_other_row(w, c->rows) : (dd_row_list){NULL, NULL};
+    for (int i = 0; i < g->n; i++) g->branch[i] = (dd_branch){.f = w->branches, .rows = rows, .gate = i * D};
+    w->bytes = 4.0 * DD_MAX_BRANCHES * (double)branch;
+    return DD_OK;
+}
+
 static dd_status open_route(ck_bench_work *w, const ck_bench_case *c, const ck_impl *impl)
 {
     dd_route_args *g = &w->args.route;
@@ -212,6 +229,7 @@ dd_status ck_bench_open(ck_bench_work *w, const ck_bench_case *c, const ck_impl 
     case DD_OP_gemm: return open_gemm(w, c, impl, format);
     case DD_OP_attention: return open_attention(w, c, format);
     case DD_OP_adaln: return open_adaln(w, c, format);
+    case DD_OP_gated_add: return open_gated_add(w, c);
     case DD_OP_route: return open_route(w, c, impl);
     default: return DD_ERR_UNSUPPORTED;
     }
