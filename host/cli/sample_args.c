@@ -119,7 +119,7 @@ static int check_pairs(const sample_job *job)
     if (a->plan && a->dense) {
         return cli_fail(CLI_USAGE, "--plan and --dense exclude each other: the plan says what is computed");
     }
-    if (a->dense && a->compare_dense) {
+    if (a->dense && a->compare_dense && !a->policy) {
         return cli_fail(CLI_USAGE, "--dense and --compare-dense exclude each other: there would be nothing to compare");
     }
     if (a->preview_path && a->preview_interval == 0) {

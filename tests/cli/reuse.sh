@@ -29,7 +29,7 @@ same "the written plan draws the same" three.st again.st
 "$DYDIT" plan --ckpt "$D128" --steps ddim7 -q -o own.json
 "$DYDIT" "${draw[@]}" --plan own.json $fora=3 --latents-out again.st
 same "so does the policy over a written plan" three.st again.st
-run "${draw[@]}" --dense $fora=3 --json --latents-out again.st
+run "${draw[@]}" --dense $fora=3 --compare-dense --json --latents-out again.st
 differ "over the complete model it is another run" three.st again.st
 equal "policy in the report" dense+fora:3 "$(json "$OUT" settings.policy)"
 run "${draw[@]}" $fora=3 --compare-dense --json --latents-out again.st
