@@ -50,6 +50,7 @@ typedef struct dd_settings {
     int cfg_channels, cfg_lo, cfg_hi;
     int guided; /* cfg_scale above 1 */
     int noisy;  /* the solver adds noise */
+    int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char backend[160];

@@ -163,8 +163,10 @@ typedef struct dydit_progress {
 
 typedef struct dydit_sample_options {
     size_t size;
-    const char *sampler; /* "ddpm", "ddim", or "auto" (default): ddim if steps begins with "ddim", else ddpm */
-    const char *steps;   /* respacing: "250" (default) or "ddim50" */
+    const char *sampler; /* "ddpm", "ddim", "dpmpp2m" (DPM-Solver++(2M)), "unipc", or "auto" (default): ddim if steps
+                            begins with "ddim", else ddpm; docs/samplers.md */
+    const char *steps;   /* respacing: "250" (default) or "ddim50"; of dpmpp2m and unipc "20", as diffusers spaces them
+                            ("linspace20"), "leading20" or "trailing20" */
     double eta;          /* ddim noise, 0 (default) .. 1 */
     double cfg_scale;    /* 4 (default); 1 or less: no guidance */
     int cfg_channels;    /* 0 (default): what the model says */

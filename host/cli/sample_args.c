@@ -30,8 +30,10 @@ static const cli_option options[] = {
     ROW(INT, "rng-sms", 0, rng_sms, "N", 0, 1, 65535, "or as on a card of N multiprocessors"),
     ROW(INT, "rng-threads-per-sm", 0, rng_threads_per_sm, "N", 0, 256, 65535, "with N threads each"),
     CLI_HEADING("how"),
-    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0,
+        "250, or ddim50 for DDIM; dpmpp2m and unipc take 10 to 25,\n"
+        "also leading20 or trailing20 (docs/samplers.md)"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),

@@ -71,6 +71,40 @@ run "${fast[@]}" -l 0 -v -o x.png
 check "-v says more on stderr" test -s "$ERR"
 rm x.png x.svg
 
+# ---- multistep solvers ----
+for sampler in dpmpp2m unipc; do
+    multi=(sample --ckpt "$D128" --steps 5 --sampler $sampler -q)
+    run "${multi[@]}" -l 0-2 --json --latents-out a
+    equal "$sampler: named in the JSON" "$sampler" "$(json "$OUT" settings.sampler)"
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out b -b 2 --compare-dense --rng-device L4 --rng torch-cuda
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c -b 1 --rng-device L4 --rng torch-cuda
+    same "$sampler: batches and a comparison do not matter" b c
+    "$DYDIT" plan --ckpt "$D128" --steps 5 --sampler $sampler -q -o p.json
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c --plan p.json --preview-interval 2 --preview-path p.png
+    same "$sampler: its own plan and previews do not matter" a c
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c --cfg-interval 0 500
+    differ "$sampler: a guidance interval does" a c
+    # No noise is drawn between two batches, so that the second one's latents follow the first one's.
+    "$DYDIT" "${multi[@]}" -l 0-1 --latents-out a --seed-mode batch -b 1
+    "$DYDIT" "${multi[@]}" -l 0-1 --latents-out b --seed-mode batch -b 2
+    same "$sampler: one stream for all" a b
+    refused 2 'contradict' "${multi[@]}" --steps ddim5
+    refused 2 'eta' "${multi[@]}" --eta 0.5
+    refused 3 'timestep' sample --ckpt "$D128" --steps 5 --sampler ddim --plan p.json
+    for steps in leading5 trailing5; do accepted "${multi[@]}" -l 0 --steps $steps --latents-out c; done
+done
+refused 2 'spacing' "${fast[@]}" --steps trailing4
+refused 2 'out of range' sample --ckpt "$D128" --sampler unipc --steps 1000
+refused 2 'dpmpp2m' "${fast[@]}" --sampler dpm
+latent_bytes() {
+    run sample --ckpt "$D128" --steps "$2" --sampler "$1" -n 4 --dry-run --json
+    json "$OUT" latent_bytes
+}
+ddim=$(latent_bytes ddim ddim4) dpmpp2m=$(latent_bytes dpmpp2m 4) unipc=$(latent_bytes unipc 4)
+equal "dpmpp2m keeps the predictions of one step" $((4 * 32 * 32 * 4)) $((dpmpp2m - ddim))
+equal "unipc two, and latents" $((3 * 4 * 32 * 32 * 4)) $((unipc - ddim))
+rm -f ./*
+
 # ---- progress ----
 run sample --ckpt "$D128" --steps 20 -l 0 -o x.png --progress plain
 equal "a line at about every tenth" 10 "$(wc -l <"$ERR")"
