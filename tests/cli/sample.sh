@@ -155,6 +155,25 @@ run sample --ckpt "$D144" --steps ddim4 --class-labels 0-2 --latents-out z.safet
 equal "a latent model writes latents" 0 "$status"
 equal "and nothing else" z.safetensors "$(ls -A)"
 equal "of its shape" 'F32 [3,4,16,16]' "$("$LOOK" print z.safetensors latents)"
+rm z.safetensors
+run sample --ckpt "$D144" --steps 5 --sampler unipc -l 0-2 --preview linear
+equal "--preview linear needs no other output" 0 "$status"
+equal "and writes preview.png" preview.png "$(ls -A)"
+equal "of a pixel for each latent" 56x20 "$(png_size preview.png)"
+check "it is named" grep -q 'wrote preview.png' "$OUT"
+check "and says what it is" grep -a -q 'linear preview' preview.png
+"$DYDIT" sample --ckpt "$D144" --steps 5 --sampler unipc -l 0-2 -q --preview linear --preview-interval 2 --preview-path p.png
+equal "the last preview is the result's, on the way there are others" 0 "$("$BUILD/tests/tools/png_look" difference preview.png p.png)"
+refused 2 '--preview linear' sample --ckpt "$D144" --latents-out z2 --preview-interval 2
+refused 2 'exclude' sample --ckpt "$D144" --latents-out z2 --preview none --preview-interval 2
+refused 2 'VAE' sample --ckpt "$D144" --preview none
+refused 2 'VAE' sample --ckpt "$D144" --preview linear -o x.png
+refused 2 'preview-interval' "${fast[@]}" --preview linear
+refused 2 'both write' sample --ckpt "$D144" --preview linear --preview-path a --latents-out a
+refused 2 'none|linear' sample --ckpt "$D144" --preview proj
+"$DYDIT" "${fast[@]}" -q -l 0 -o x.png && "$DYDIT" "${fast[@]}" -q -l 0 -o y.png --preview linear --preview-interval 1
+same "pictures need no such preview" x.png y.png
+rm -f ./*
 accepted sample --ckpt "$D144" --image-size 128 --dry-run
 refused 2 'image-size' sample --ckpt "$D144" --image-size 16 --latents-out z2
 "$DYDIT" sample --ckpt "$D144" --steps ddim4 -n 2 -q --latents-out a --cfg-channels 3
