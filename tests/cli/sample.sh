@@ -97,12 +97,13 @@ refused 2 'spacing' "${fast[@]}" --steps trailing4
 refused 2 'out of range' sample --ckpt "$D128" --sampler unipc --steps 1000
 refused 2 'dpmpp2m' "${fast[@]}" --sampler dpm
 latent_bytes() {
-    run sample --ckpt "$D128" --steps "$2" --sampler "$1" -n 4 --dry-run --json
+    run sample --ckpt "$D128" --steps "$2" --sampler "$1" -n 4 --dry-run --json "${@:3}"
     json "$OUT" latent_bytes
 }
 ddim=$(latent_bytes ddim ddim4) dpmpp2m=$(latent_bytes dpmpp2m 4) unipc=$(latent_bytes unipc 4)
 equal "dpmpp2m keeps the predictions of one step" $((4 * 32 * 32 * 4)) $((dpmpp2m - ddim))
 equal "unipc two, and latents" $((3 * 4 * 32 * 32 * 4)) $((unipc - ddim))
+equal "previews one" $((4 * 32 * 32 * 4)) $(($(latent_bytes ddim ddim4 --preview-interval 2) - ddim))
 rm -f ./*
 
 # ---- progress ----
