@@ -19,8 +19,8 @@ SAMPLERS = {"ddim": "ddim%d", "dpmpp2m": "%d", "unipc": "%d"}
 
 def latents(program, sampler, steps, folder):
     path = os.path.join(folder, "latents")
-    run = [program, "sample", *MODEL, "--backend", "cpu", "--precision", "fp32", "-q", "--sampler", sampler, "--steps", steps]
-    subprocess.run([*run, "--latents-out", path], check=True)
+    run = [program, "sample", *MODEL, "--backend", "cpu", "--precision", "fp32", "--sampler", sampler, "--steps", steps]
+    subprocess.run([*run, "-q", "--latents-out", path], check=True)
     with open(path, "rb") as f:
         head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
         data = f.read()

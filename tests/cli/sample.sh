@@ -88,6 +88,8 @@ for sampler in dpmpp2m unipc; do
     "$DYDIT" "${multi[@]}" -l 0-1 --latents-out a --seed-mode batch -b 1
     "$DYDIT" "${multi[@]}" -l 0-1 --latents-out b --seed-mode batch -b 2
     same "$sampler: one stream for all" a b
+    run "${multi[@]}" --dry-run --json
+    equal "$sampler: one program for all steps" 1 "$(json "$OUT" programs)"
     refused 2 'contradict' "${multi[@]}" --steps ddim5
     refused 2 'eta' "${multi[@]}" --eta 0.5
     refused 3 'timestep' sample --ckpt "$D128" --steps 5 --sampler ddim --plan p.json
