@@ -50,6 +50,7 @@ typedef struct dd_settings {
     int cfg_channels, cfg_lo, cfg_hi;
     int guided; /* cfg_scale above 1 */
     int noisy;  /* the solver adds noise */
+    int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char backend[160];
@@ -145,6 +146,14 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err);
 
 /* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
 dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
+
+/* api_view.c: how latents become pixels. */
+typedef struct dd_view {
+    int channels;                                                  /* of a pixel */
+    void (*pixel)(const float *x, size_t plane, uint8_t *channel); /* x: a place in the first plane */
+    const char *name;                                              /* of a preview; NULL: it is the picture */
+} dd_view;
+dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview, const char *path, dd_err *err);
 
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);

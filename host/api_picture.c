@@ -68,24 +68,16 @@ static void put(sheet *s, int64_t i, int x, int y, const uint8_t *colour)
             memcpy(s->pixels + ((py + zy) * s->w + px + zx) * s->channels, colour, (size_t)s->channels);
 }
 
-/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
-static uint8_t to_byte(float v)
-{
-    const float p = 127.5f * v + 128.0f;
-    return p >= 255.0f ? 255 : p > 0.0f ? (uint8_t)p : 0;
-}
-
-static void draw_pictures(sheet *s, const dydit_result *r)
+static void draw_pictures(sheet *s, const dydit_result *r, const dd_view *view)
 {
     const size_t plane = (size_t)s->side * (size_t)s->side;
-    uint8_t colour[4] = {0};
+    uint8_t pixel[4] = {0};
     for (int64_t i = 0; i < s->count; i++) {
-        const float *x = r->out.latents + (size_t)(s->first + i) * plane * (size_t)s->channels;
+        const float *x = r->out.latents + (size_t)(s->first + i) * (size_t)r->model->m->cfg.latent_count;
         for (int py = 0; py < s->side; py++)
             for (int px = 0; px < s->side; px++) {
-                const size_t at = (size_t)py * (size_t)s->side + (size_t)px;
-                for (int c = 0; c < s->channels; c++) colour[c] = to_byte(x[(size_t)c * plane + at]);
-                put(s, i, px, py, colour);
+                view->pixel(x + (size_t)py * (size_t)s->side + (size_t)px, plane, pixel);
+                put(s, i, px, py, pixel);
             }
     }
 }
@@ -194,21 +186,19 @@ static dd_status write_sheet(const dydit_result *r, const char *path, const dydi
     sheet s = {0};
     texts t = {.n = 0};
     double lo = 0, hi = 0;
-    const int c = r->model->m->cfg.in_channels;
+    dd_view view = {.channels = 3};
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
-    if (!token_map && c != 1 && c != 3)
-        return DD_FAIL(err, DD_ERR_UNSUPPORTED,
-                       "%s: %s makes latents of %d channels, which need a VAE to become pictures", path,
-                       r->model->m->cfg.arch, c);
-    dd_status st = plan_sheet(&s, r, &o, token_map ? 3 : c, path, err);
+    if (!token_map) DD_TRY(dd_view_choose(&view, &r->model->m->cfg, o.preview, path, err));
+    dd_status st = plan_sheet(&s, r, &o, view.channels, path, err);
     if (st == DD_OK) {
         if (token_map) draw_token_map(&s, r, &lo, &hi);
-        else draw_pictures(&s, r);
+        else draw_pictures(&s, r, &view);
         st = describe(&t, r, &s, err);
     }
     if (st == DD_OK && token_map)
         add_text(&t, "dydit:tokens", "share computed, 0 dark to 1 bright; here %.3f to %.3f", lo, hi);
+    if (st == DD_OK && view.name) add_text(&t, "dydit:latents", "%s", view.name);
     if (st == DD_OK) st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
     free(t.labels);
     free(s.pixels);

@@ -122,6 +122,7 @@ static dd_status execute(run *u, dd_err *err)
                          .n_images = r->n,
                          .labels = r->labels,
                          .noise_rows = r->set.guided ? 2 : 1,
+                         .noise_drawn = r->set.draws != 0,
                          .seed = r->set.seed,
                          .batch_mode = r->set.batch_mode,
                          .latents_in = u->latents_in,

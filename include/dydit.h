@@ -163,8 +163,10 @@ typedef struct dydit_progress {
 
 typedef struct dydit_sample_options {
     size_t size;
-    const char *sampler; /* "ddpm", "ddim", or "auto" (default): ddim if steps begins with "ddim", else ddpm */
-    const char *steps;   /* respacing: "250" (default) or "ddim50" */
+    const char *sampler; /* "ddpm", "ddim", "dpmpp2m" (DPM-Solver++(2M)), "unipc", or "auto" (default): ddim if steps
+                            begins with "ddim", else ddpm; docs/samplers.md */
+    const char *steps;   /* respacing: "250" (default) or "ddim50"; of dpmpp2m and unipc "20", as diffusers spaces them
+                            ("linspace20"), "leading20" or "trailing20" */
     double eta;          /* ddim noise, 0 (default) .. 1 */
     double cfg_scale;    /* 4 (default); 1 or less: no guidance */
     int cfg_channels;    /* 0 (default): what the model says */
@@ -226,17 +228,26 @@ DYDIT_API dydit_status dydit_result_report(const dydit_result *result, dydit_for
 /* Final latents [n_images,C,S,S]; borrow from the result. */
 DYDIT_API const float *dydit_result_latents(const dydit_result *result, int64_t *n_images);
 
+/* What latents that need a VAE look like without one. */
+typedef enum dydit_preview {
+    DYDIT_PREVIEW_NONE = 0, /* an error instead of a picture */
+    DYDIT_PREVIEW_LINEAR =
+        1 /* a pixel for each latent of 4 channels, by a linear map made for Stable Diffusion's VAE */
+} dydit_preview;
+
 typedef struct dydit_png_options {
     size_t size;
-    int64_t image; /* -1 (default): all as a grid; else this image alone */
-    int nrow;      /* pictures in a row of the grid; 0 (default): 8, or 4 up to 8 pictures */
-    int padding;   /* pixels round each picture of the grid; 2 (default) */
-    int zoom;      /* enlarge every pixel to zoom x zoom; 1 (default) */
+    int64_t image;         /* -1 (default): all as a grid; else this image alone */
+    int nrow;              /* pictures in a row of the grid; 0 (default): 8, or 4 up to 8 pictures */
+    int padding;           /* pixels round each picture of the grid; 2 (default) */
+    int zoom;              /* enlarge every pixel to zoom x zoom; 1 (default) */
+    dydit_preview preview; /* of latents; NONE (default). Models of 1 or 3 channels make pictures in any case */
 } dydit_png_options;
 
 DYDIT_API void dydit_png_options_init(dydit_png_options *options, size_t size);
 
-/* PNG with the settings in text chunks. Models of 1 or 3 channels only. options: NULL for defaults. */
+/* PNG with the settings in text chunks. Models of 1 or 3 channels; of 4 as options->preview says. options: NULL for
+ * defaults. */
 DYDIT_API dydit_status dydit_result_write_png(const dydit_result *result, const char *path,
                                               const dydit_png_options *options);
 /* How often each token's MLP was computed, from never (dark) to always (bright), in the layout of the grid. */

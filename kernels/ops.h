@@ -259,22 +259,37 @@ typedef struct dd_noise_args {
     int32_t b;
 } dd_noise_args;
 
-typedef enum dd_solver { DD_SOLVER_DDPM, DD_SOLVER_DDIM } dd_solver;
+/* The last two are linear multistep methods: they keep what earlier steps predicted. */
+typedef enum dd_solver {
+    DD_SOLVER_DDPM,
+    DD_SOLVER_DDIM,
+    DD_SOLVER_DPMPP2M,
+    DD_SOLVER_UNIPC,
+    DD_SOLVER_COUNT
+} dd_solver;
 
-/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. */
+/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. Those that a solver does not
+ * have are 0. */
 enum {
     DD_COEF_X = 0, /* x0 = X x - E eps */
     DD_COEF_E,
-    DD_COEF_MX0,   /* next x = MX0 x0 + MXT x + ME eps + sigma noise */
-    DD_COEF_MXT,   /* ddpm */
+    DD_COEF_MX0,   /* next x = MX0 x0 + MXT y + MX1 x0_1 + ME eps + sigma noise; y is x, corrected by unipc */
+    DD_COEF_MXT,   /* all but ddim */
     DD_COEF_ME,    /* ddim */
     DD_COEF_SIGMA, /* ddim; ddpm: 1 where noise is added, 0 at the last step */
     DD_COEF_LOG_MIN, /* ddpm: sigma = exp(l/2), l = w LOG_MAX + (1-w) LOG_MIN, w = (v+1)/2, v the learned variance value */
     DD_COEF_LOG_MAX,
+    DD_COEF_MX1, /* dpmpp2m, unipc */
+    DD_COEF_CY,  /* unipc: y = CY y_1 + C0 x0 + C1 x0_1 + C2 x0_2; y = x where CY is 0 */
+    DD_COEF_C0,
+    DD_COEF_C1,
+    DD_COEF_C2,
     DD_COEF_COUNT
 };
 
-/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. */
+/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. What is kept
+ * of earlier steps moves on by one: x0_2 = x0_1, x0_1 = x0, y_1 = y. It is read only where its coefficient is not 0, so
+ * that the first step needs none. */
 typedef struct dd_solve_args {
     dd_solver solver;
     const float *coef;  /* [steps, DD_COEF_COUNT] */
@@ -283,7 +298,19 @@ typedef struct dd_solve_args {
     const float *noise; /* [B,C,size,size]; read only where SIGMA is not 0 */
     float *x0;          /* [B,C,size,size] prediction of the final picture, or NULL */
     int32_t b, c, co, size;
+    float *x0_1, *x0_2, *y_1; /* [B,C,size,size] each; x0_1 of dpmpp2m and unipc, the others of unipc only */
 } dd_solve_args;
+
+static inline int dd_solver_known(dd_solver s) { return s >= DD_SOLVER_DDPM && s < DD_SOLVER_COUNT; }
+
+static inline int dd_solver_multistep(dd_solver s) { return s == DD_SOLVER_DPMPP2M || s == DD_SOLVER_UNIPC; }
+
+/* Does a solve have all that it keeps from step to step? */
+static inline int dd_solve_kept_ok(const dd_solve_args *a)
+{
+    if (dd_solver_multistep(a->solver) && a->x0_1 == NULL) return 0;
+    return a->solver != DD_SOLVER_UNIPC || (a->x0_2 != NULL && a->y_1 != NULL);
+}
 
 typedef struct dd_copy_args {
     void *dst;

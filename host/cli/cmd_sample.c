@@ -17,7 +17,7 @@ static int on_preview(void *user, const dydit_result *r, int step)
 {
     sample_job *job = user;
     (void)step;
-    return sample_write_preview(job, r) != CLI_OK;
+    return sample_preview_write(job, r) != CLI_OK;
 }
 
 static int stopped(const sample_job *job)
@@ -55,7 +55,7 @@ static int run(sample_job *job)
     dydit_result *r = NULL;
     sample_options(job, &o);
     o.progress = on_progress;
-    if (job->preview) o.preview = on_preview;
+    if (job->a.preview_interval > 0) o.preview = on_preview;
     cli_progress_init(&job->progress, job->a.progress, job->a.common.quiet, job->a.batch_size);
     if (cli_stop_asked()) return stopped(job);
     const dydit_status st = dydit_sample(job->model, &o, &r);

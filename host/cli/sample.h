@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `dydit sample` from its words to its files: flags, labels, estimate and outputs are one file each. */
+ * `dydit sample` from its words to its files: flags, labels, estimate, previews and outputs are one file each. */
 #ifndef CLI_SAMPLE_H
 #define CLI_SAMPLE_H
 
@@ -23,7 +23,7 @@ typedef struct sample_args {
     const char *latents_in, *noise_in, *in_prefix;
     const char *output, *sample_dir, *latents_out, *trajectory_out, *token_map, *plan_svg;
     int nrow, zoom, preview_interval;
-    const char *preview_path;
+    const char *preview_kind, *preview_path;
     const char *plan, *progress;
     bool dense, compare_dense, dry_run, json;
     uint64_t max_mem;
@@ -41,6 +41,7 @@ typedef struct sample_job {
     int64_t n_images;
     const char *picture; /* the grid's path, or NULL */
     const char *preview; /* where previews go, or NULL */
+    bool preview_last;   /* and what is there in the end, for want of a picture */
     cli_outputs files;
     cli_folder folder;
     cli_progress progress;
@@ -66,8 +67,12 @@ int sample_dry_run(sample_job *job);
 /* sample_write.c */
 int sample_check_outputs(sample_job *job);
 int sample_write(sample_job *job, const dydit_result *r);
-int sample_write_preview(sample_job *job, const dydit_result *r);
+void sample_png_options(const sample_job *job, dydit_png_options *png);
 /* Figures and, in the end, the names of the files. */
 int sample_report(sample_job *job, const dydit_result *r);
+
+/* sample_preview.c: which previews there are and where they go, once the model is known; writing one. */
+int sample_preview_choose(sample_job *job);
+int sample_preview_write(sample_job *job, const dydit_result *r);
 
 #endif

@@ -30,8 +30,10 @@ static const cli_option options[] = {
     ROW(INT, "rng-sms", 0, rng_sms, "N", 0, 1, 65535, "or as on a card of N multiprocessors"),
     ROW(INT, "rng-threads-per-sm", 0, rng_threads_per_sm, "N", 0, 256, 65535, "with N threads each"),
     CLI_HEADING("how"),
-    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0,
+        "250, or ddim50 for DDIM; dpmpp2m and unipc take 10 to 25,\n"
+        "also leading20 or trailing20 (docs/samplers.md)"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
@@ -53,9 +55,14 @@ static const cli_option options[] = {
     ROW(TEXT, "plan-svg", 0, plan_svg, "FILE", 0, 0, 0, "drawing of what was computed"),
     ROW(INT, "nrow", 0, nrow, "N", 0, 1, 65536, "pictures in a row of the grid (default 8; 4 up to 8 pictures)"),
     ROW(INT, "zoom", 0, zoom, "N", "1", 1, 64, "enlarge every pixel to N x N"),
+    ROW(CHOICE, "preview", 0, preview_kind, "none|linear", 0, 0, 0,
+        "linear: of a latent model, which has no pictures: a pixel for\n"
+        "each latent, by a linear map; in the end of the result"),
     ROW(INT, "preview-interval", 0, preview_interval, "N", "0", 0, 100000,
         "every N steps write what the pictures will be; 0: never"),
-    ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0, "previews go here (default: --output)"),
+    ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0,
+        "previews go here (default: --output; of a latent model\n"
+        "preview.png)"),
     CLI_HEADING("machine"),
     CLI_MACHINE_ROWS(sample_args),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
@@ -68,7 +75,6 @@ static const cli_option options[] = {
     CLI_TALK_ROWS(sample_args),
     CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
     CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
-    CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
     CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
 };
@@ -117,8 +123,8 @@ static int check_pairs(const sample_job *job)
     if (a->dense && a->compare_dense) {
         return cli_fail(CLI_USAGE, "--dense and --compare-dense exclude each other: there would be nothing to compare");
     }
-    if (a->preview_path && a->preview_interval == 0) {
-        return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N");
+    if (a->preview_path && a->preview_interval == 0 && !a->preview_kind) {
+        return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N or --preview linear");
     }
     if (a->in_prefix && !a->latents_in && !a->noise_in) {
         return cli_fail(CLI_USAGE, "--in-prefix needs --latents-in or --noise-in");
@@ -135,23 +141,13 @@ int sample_parse(sample_job *job, int n_words, char **words)
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
     if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
-    if (a->preview_interval > 0) {
-        job->preview = a->preview_path ? a->preview_path : job->picture;
-        if (!job->preview) {
-            return cli_fail(CLI_USAGE,
-                            "--preview-interval needs a picture to write: give --preview-path FILE or --output FILE");
-        }
-    }
     return CLI_OK;
 }
 
 /* The first flag that asks for a picture, or NULL. */
 static const char *picture_flag(const sample_args *a)
 {
-    return a->output                 ? "--output"
-           : a->sample_dir           ? "--sample-dir"
-           : a->preview_interval > 0 ? "--preview-interval"
-                                     : NULL;
+    return a->output ? "--output" : a->sample_dir ? "--sample-dir" : NULL;
 }
 
 static int check_latent_model(sample_job *job)
@@ -159,16 +155,16 @@ static int check_latent_model(sample_job *job)
     const sample_args *a = &job->a;
     if (!job->info.is_latent || a->dry_run) return CLI_OK;
     const int channels = job->info.in_channels;
-    if (!a->latents_out && !a->trajectory_out) {
-        return cli_fail(
-            CLI_USAGE, "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE",
-            a->common.ckpt, channels);
-    }
     if (picture_flag(a)) {
         return cli_fail(CLI_USAGE, "%s: %s is a latent model (%d channels) and needs a VAE to become pictures",
                         picture_flag(a), a->common.ckpt, channels);
     }
-    return CLI_OK;
+    job->picture = NULL;
+    if (a->latents_out || a->trajectory_out || job->preview) return CLI_OK;
+    return cli_fail(CLI_USAGE,
+                    "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE or "
+                    "--preview linear",
+                    a->common.ckpt, channels);
 }
 
 /* The library refuses larger grids, but only when they are written. */
@@ -193,7 +189,8 @@ int sample_check_model(sample_job *job)
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);
     }
-    return check_latent_model(job);
+    const int rc = sample_preview_choose(job);
+    return rc == CLI_OK ? check_latent_model(job) : rc;
 }
 
 void sample_options(sample_job *job, dydit_sample_options *o)

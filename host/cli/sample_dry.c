@@ -39,11 +39,18 @@ static int estimate(sample_job *job, const dydit_sample_options *o, dydit_estima
 
 static bool on_device(const dry *d) { return d->e.max_device_batch >= 0; }
 
+static int no_preview(void *user, const dydit_result *r, int step)
+{
+    (void)user, (void)r, (void)step;
+    return 0;
+}
+
 static int measure(sample_job *job, dry *d)
 {
     dydit_sample_options o;
     dydit_estimate one, two;
     sample_options(job, &o);
+    if (job->a.preview_interval > 0) o.preview = no_preview; /* what is previewed needs memory */
     d->limit_given = job->a.max_mem > 0;
     d->limit = job->a.max_mem;
     d->next_image = 0;

@@ -125,6 +125,7 @@ static void move_small(dd_op_id op, dd_op_args *a)
     case DD_OP_noise: MOVE(a->noise.dst), MOVE(a->noise.stream); break;
     case DD_OP_solve:
         MOVE(a->solve.coef), MOVE(a->solve.x), MOVE(a->solve.out), MOVE(a->solve.noise), MOVE(a->solve.x0);
+        MOVE(a->solve.x0_1), MOVE(a->solve.x0_2), MOVE(a->solve.y_1);
         break;
     default: exit(2);
     }
