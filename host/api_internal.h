@@ -9,6 +9,7 @@
 #include "host/base/log.h"
 #include "host/base/status.h"
 #include "host/exec/backend.h"
+#include "host/exec/decoder.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
 #include "host/model/model.h"
@@ -34,6 +35,12 @@ struct dydit_model {
     dd_weight_store *weights; /* packed at the first run */
 };
 
+struct dydit_vae {
+    dydit_ctx *ctx;
+    dd_vae *v;
+    dd_decoder_weights *weights; /* packed when something is decoded first */
+};
+
 struct dydit_plan {
     dydit_model *model;
     dd_plan *plan;
@@ -55,6 +62,15 @@ typedef struct dd_settings {
     char backend[160];
 } dd_settings;
 
+/* Pictures of a result, once they are decoded. */
+typedef struct dd_decoded {
+    uint8_t *pictures; /* [n,side,side,3], NULL: none */
+    int side;
+    double seconds;
+    uint64_t peak_bytes; /* while decoding, all of the result and the model's weights included */
+    int tiled;
+} dd_decoded;
+
 struct dydit_result {
     dydit_model *model;
     dd_settings set;
@@ -67,6 +83,7 @@ struct dydit_result {
     int has_dense; /* dense steps were timed */
     int has_profile;
     dd_profile profile; /* seconds of every kind of op */
+    dd_decoded decoded;
 };
 
 /* Begins a call: forgets the last message. */
@@ -145,6 +162,9 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err);
 
 /* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
 dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
+
+/* api_picture.c: clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
+uint8_t dd_api_to_byte(float v);
 
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);
