@@ -49,7 +49,10 @@ static dd_status begin(decoding *d, dydit_vae *vae, int64_t n, int h, int w, con
     DD_TRY(dd_api_options(&d->o, sizeof d->o, options, "dydit_decode_options", err));
     DD_TRY(check_options(&d->o, err));
     if (n < 1) return DD_FAIL(err, DD_ERR_ARG, "number of latents is %lld: at least 1", (long long)n);
-    const int own = c->sample_size / dd_vae_factor(c);
+    const int factor = dd_vae_factor(c), own = c->sample_size / factor;
+    if (h < 1 || w < 1 || h > DD_VAE_MAX_EDGE / factor || w > DD_VAE_MAX_EDGE / factor)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: %d x %d latents are out of range: pictures of at most %d pixels a side",
+                       vae->v->path, w, h, DD_VAE_MAX_EDGE);
     d->whole = (dd_decode_plan){.n = n,
                                 .h = h,
                                 .w = w,
@@ -135,8 +138,7 @@ dydit_status dydit_estimate_decode(dydit_vae *vae, int64_t n, int h, int w, cons
 typedef struct sink {
     const decoding *d;
     int64_t n;
-    size_t each; /* values of a picture */
-    int side_h, side_w;
+    size_t each;    /* values of a picture */
     float *floats;  /* [n,3,h,w], or NULL */
     uint8_t *bytes; /* [n,h,w,3], or NULL */
 } sink;
@@ -196,21 +198,26 @@ static dd_status run(const decoding *d, const float *latents, sink *s, const dd_
     return run_plan(d, *used, latents, s, seconds, err);
 }
 
-dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const float *latents,
-                              const dydit_decode_options *options, float *out)
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
+                        dd_err *err)
 {
     decoding d;
     const dd_decode_plan *used;
     double seconds;
-    if (!vae || !latents || !out) return DYDIT_ERR_ARG;
-    dd_err *err = &vae->ctx->err;
-    dd_api_begin(vae->ctx);
     atomic_store(&vae->ctx->cancel, 0);
-    const dd_status st = begin(&d, vae, n, h, w, options, err);
-    if (st != DD_OK) return (dydit_status)st;
+    DD_TRY(begin(&d, vae, latents->n, latents->h, latents->w, options, err));
     const size_t factor = (size_t)dd_vae_factor(&vae->v->cfg);
-    sink s = {.d = &d, .n = n, .each = 3 * (size_t)h * factor * (size_t)w * factor, .floats = out};
-    return (dydit_status)run(&d, latents, &s, &used, &seconds, err);
+    sink s = {.d = &d, .n = latents->n, .floats = out};
+    s.each = 3 * (size_t)latents->h * factor * (size_t)latents->w * factor;
+    return run(&d, latents->values, &s, &used, &seconds, err);
+}
+
+dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const float *latents,
+                              const dydit_decode_options *options, float *out)
+{
+    if (!vae || !latents || !out) return DYDIT_ERR_ARG;
+    dd_api_begin(vae->ctx);
+    return (dydit_status)dd_api_decode(vae, &(dd_pictures){n, h, w, latents}, options, out, &vae->ctx->err);
 }
 
 static dd_status decode_result(dydit_result *r, dydit_vae *vae, const dydit_decode_options *options, dd_err *err)

@@ -166,6 +166,20 @@ dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
 /* api_picture.c: clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
 uint8_t dd_api_to_byte(float v);
 
+/* Pictures, or latents, in planes. */
+typedef struct dd_pictures {
+    int64_t n;
+    int h, w;
+    const float *values; /* [n,3,h,w], about -1 to 1; latents: [n,C,h,w] */
+} dd_pictures;
+
+dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
+
+/* api_decode.c: dydit_vae_decode without the beginning of a call. */
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
+                        dd_err *err);
+
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);
 

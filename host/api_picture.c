@@ -242,23 +242,20 @@ dydit_status dydit_result_write_token_map(const dydit_result *r, const char *pat
     return (dydit_status)write_sheet(r, path, options, 1, &r->model->ctx->err);
 }
 
-dydit_status dydit_pictures_write_png(dydit_ctx *ctx, int64_t n, int h, int w, const float *pictures, const char *path,
-                                      const dydit_png_options *options)
+dd_status dd_api_write_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)
 {
-    if (!ctx || !pictures || !path || n < 1 || h < 1 || w < 1) return DYDIT_ERR_ARG;
     dydit_png_options o;
     char software[MAX_VALUE];
     const dd_png_text text = {"Software", software};
-    sheet s = {.side_w = w, .side_h = h, .channels = 3};
-    dd_api_begin(ctx);
+    sheet s = {.side_w = p->w, .side_h = p->h, .channels = 3};
     snprintf(software, sizeof software, "dydit %s", dydit_version());
     dydit_png_options_init(&o, sizeof o);
-    dd_status st = dd_api_options(&o, sizeof o, options, "dydit_png_options", &ctx->err);
-    if (st == DD_OK) st = plan_sheet(&s, n, &o, path, &ctx->err);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    dd_status st = plan_sheet(&s, p->n, &o, path, err);
     if (st == DD_OK) {
-        draw_planes(&s, pictures);
-        st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, &text, 1, &ctx->err);
+        draw_planes(&s, p->values);
+        st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, &text, 1, err);
     }
     free(s.pixels);
-    return (dydit_status)st;
+    return st;
 }

@@ -342,9 +342,20 @@ DYDIT_API dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w,
 DYDIT_API dydit_status dydit_estimate_decode(dydit_vae *vae, int64_t n, int h, int w,
                                              const dydit_decode_options *options, dydit_estimate *estimate);
 
-/* PNG of pictures [n, 3, h, w] as dydit_vae_decode makes them, as a grid, or one of them. options: NULL for defaults. */
-DYDIT_API dydit_status dydit_pictures_write_png(dydit_ctx *ctx, int64_t n, int h, int w, const float *pictures,
-                                                const char *path, const dydit_png_options *options);
+typedef struct dydit_decode_files {
+    size_t size;
+    const char *in;               /* safetensors with `latents` or `x` [n, latent_channels, h, w] */
+    const char *in_prefix;        /* before these names; NULL: none */
+    const char *png;              /* the pictures as a grid, or NULL */
+    const char *out;              /* safetensors: `pictures` [n, 3, factor*h, factor*w], or NULL */
+    const dydit_png_options *how; /* of png; NULL for defaults */
+} dydit_decode_files;
+
+DYDIT_API void dydit_decode_files_init(dydit_decode_files *files, size_t size);
+
+/* Decodes a file of latents to files. */
+DYDIT_API dydit_status dydit_vae_decode_file(dydit_vae *vae, const dydit_decode_files *files,
+                                             const dydit_decode_options *options);
 
 /* ---- plans --------------------------------------------------------------------------------------------------- */
 

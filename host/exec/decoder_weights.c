@@ -15,12 +15,13 @@ static dd_format input_format(const dd_vae *vae, int conv, dd_format input)
     return DD_FMT_F32;
 }
 
+/* data: NULL where only the size is asked for; backends want to see some. */
 static dd_weight_desc describe(const dd_vae *vae, int conv, dd_format input, const float *data)
 {
     const dd_vae_conv *c = &vae->convs[conv];
     const int64_t n = dd_vae_padded(c->n), k = (int64_t)c->ksize * c->ksize * dd_vae_padded(c->c);
     return (dd_weight_desc){.name = c->weight[0]->name,
-                            .data = data,
+                            .data = data ? data : c->weight[0]->data,
                             .dtype = DD_F32,
                             .n = n,
                             .k = k,
