@@ -14,6 +14,7 @@
 
 DD_AVX512(patch_embed)
 DD_AVX512(route)
+DD_AVX512(conv2d)
 DD_BY_FORMAT(adaln, y_format)
 DD_BY_FORMAT(gemm, a_format)
 DD_BY_FORMAT(attention, qkv_format)
@@ -30,4 +31,5 @@ const dd_ops DD_TABLE = {
     .noise = dd_cpu_noise,
     .solve = dd_cpu_solve,
     .copy = dd_cpu_copy,
+    .conv2d = conv2d,
 };

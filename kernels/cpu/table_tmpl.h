@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/adaln_tmpl.h"
 #include "kernels/cpu/attention_tmpl.h"
+#include "kernels/cpu/conv2d_tmpl.h"
 #include "kernels/cpu/gemm_tmpl.h"
 #include "kernels/cpu/patch_embed_tmpl.h"
 #include "kernels/cpu/route_tmpl.h"
@@ -20,4 +21,5 @@ const dd_ops DD_TABLE = {
     .noise = dd_cpu_noise,
     .solve = dd_cpu_solve,
     .copy = dd_cpu_copy,
+    .conv2d = conv2d,
 };
