@@ -12,6 +12,9 @@ static inline bool dd_cpu_pixels_ok(dd_format format, bool bf16)
     return format == DD_FMT_F32 || (bf16 && format == DD_FMT_BF16);
 }
 
+dd_status dd_cpu_to_pixels(const dd_exec *exec, const dd_to_pixels_args *args);
+dd_status dd_cpu_to_planes(const dd_exec *exec, const dd_to_planes_args *args);
+
 /* ---- convolution ---- */
 
 #define DD_CONV_CHANNELS 1024 /* most channels of a piece: those of one tap, or some of them */
