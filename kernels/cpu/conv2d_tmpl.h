@@ -11,7 +11,6 @@
 #include "kernels/cpu/picture.h"
 
 #define CONV_SLAB 1536
-#define CONV_BLOCK_ROWS 512
 
 typedef struct conv_item {
     dd_panel panel, next; /* next: that of the item that this thread probably comes to after this one */
@@ -20,20 +19,12 @@ typedef struct conv_item {
     dd_conv_pixel pixels[DD_ROWS];
 } conv_item;
 
-static int conv_panel_of(const dd_conv_job *j, int64_t item, int64_t *block)
-{
-    const int64_t per = CONV_BLOCK_ROWS / j->mc, outer = item / (per * j->panels), rem = item - outer * per * j->panels;
-    const int64_t left = j->blocks - outer * per, n = left < per ? left : per;
-    *block = outer * per + rem % n;
-    return (int)(rem / n);
-}
-
 static void conv_item_open(const dd_conv_job *j, int item, conv_item *it)
 {
     int64_t block, later;
-    it->panel = dd_panel_active(j->g->w, NULL, conv_panel_of(j, item, &block));
+    it->panel = dd_panel_active(j->g->w, NULL, dd_conv_panel(j, item, &block));
     const bool last = item + (int64_t)j->threads >= j->blocks * j->panels;
-    const int next = last ? 0 : conv_panel_of(j, item + (int64_t)j->threads, &later);
+    const int next = last ? 0 : dd_conv_panel(j, item + (int64_t)j->threads, &later);
     it->next = dd_panel_active(j->g->w, NULL, next);
     it->row = block * j->mc;
     it->rows = j->m - it->row < j->mc ? (int)(j->m - it->row) : j->mc;

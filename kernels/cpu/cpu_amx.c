@@ -8,6 +8,7 @@
 #include "kernels/cpu/adaln_bf16_tmpl.h"
 #include "kernels/cpu/amx_attention_tmpl.h"
 #include "kernels/cpu/amx_gemm_tmpl.h"
+#include "kernels/cpu/conv2d_bf16_tmpl.h"
 #include "kernels/cpu/group_norm_bf16_tmpl.h"
 #include "kernels/cpu/pixel_attention_bf16_tmpl.h"
 

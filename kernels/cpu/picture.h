@@ -19,6 +19,7 @@ dd_status dd_cpu_to_planes(const dd_exec *exec, const dd_to_planes_args *args);
 
 #define DD_CONV_CHANNELS 1024 /* most channels of a piece: those of one tap, or some of them */
 #define DD_CONV_TAPS 9
+#define DD_CONV_BLOCK 512 /* pixels; a panel comes from memory once for them */
 
 extern const float dd_cpu_zeros[DD_CONV_CHANNELS]; /* what lies outside of a picture */
 
@@ -36,6 +37,15 @@ typedef struct dd_conv_job {
 
 /* Checks all but the formats and the weight's layout, and divides the work; slab_k: most of K in a slab. */
 dd_status dd_cpu_conv2d_open(const dd_exec *exec, const dd_conv2d_args *args, int slab_k, dd_conv_job *job);
+
+/* The panel of an item, and its block of pixels. Blocks of 512 pixels are outside of panels. */
+static inline int dd_conv_panel(const dd_conv_job *j, int64_t item, int64_t *block)
+{
+    const int64_t per = DD_CONV_BLOCK / j->mc, outer = item / (per * j->panels), rem = item - outer * per * j->panels;
+    const int64_t left = j->blocks - outer * per, n = left < per ? left : per;
+    *block = outer * per + rem % n;
+    return (int)(rem / n);
+}
 
 /* A pixel of dst as seen from src. */
 typedef struct dd_conv_pixel {

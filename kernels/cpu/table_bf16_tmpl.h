@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The table of an instruction set with bf16. The including file sets DD_TABLE and defines gemm_bf16, attention_bf16 and
- * adaln_bf16; everything that is float32 goes to the kernels of AVX-512, so that a float32 run is the same there. */
+ * The table of an instruction set with bf16. The including file sets DD_TABLE and defines gemm_bf16, conv2d_bf16 and so
+ * on; everything that is float32 goes to the kernels of AVX-512, so that a float32 run is the same there. */
 #include "kernels/cpu/picture.h"
 
 #define DD_AVX512(op) \
@@ -14,9 +14,9 @@
 
 DD_AVX512(patch_embed)
 DD_AVX512(route)
-DD_AVX512(conv2d)
 DD_BY_FORMAT(adaln, y_format)
 DD_BY_FORMAT(gemm, a_format)
+DD_BY_FORMAT(conv2d, src_format)
 DD_BY_FORMAT(group_norm, y_format)
 DD_BY_FORMAT(pixel_attention, qkv_format)
 DD_BY_FORMAT(attention, qkv_format)
