@@ -81,7 +81,7 @@ struct ck_case {
      * equal; CK_UNTOUCHED, CK_UNSEEN. */
     dd_op_args variant_args;
     int32_t variant_lists[3][600]; /* room for lists of the variant */
-    int64_t *variant_map;          /* of the first output tensor; the others stay as they were */
+    int64_t *variant_map; /* of the first output tensor; the others stay as they were where they are not free */
 };
 
 #define CK_UNTOUCHED (-1)

@@ -122,7 +122,7 @@ static bool variant_holds(job *j, const char *what)
         if (!t->output) continue;
         for (size_t i = 0; i < t->n; i++) {
             const int64_t from = mapped ? CK_UNTOUCHED : j->c->variant_map[i];
-            if (from == CK_UNSEEN) continue;
+            if (from == CK_UNSEEN || (mapped && t->expect[i].kind == CK_FREE)) continue;
             const uint32_t want = from == CK_UNTOUCHED ? ck_bits_at(t, t->initial, i)
                                                        : ck_bits_at(t, t->first, (size_t)from);
             if (ck_bits_at(t, t->p, i) != want)
