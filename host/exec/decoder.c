@@ -79,18 +79,18 @@ static dd_status place(const dd_vae *vae, dd_format input, dd_decoder_shape s, i
     return st;
 }
 
-static dd_limits limits_of(const dd_vae *vae)
+/* The pixels of the latents are the tokens of one wide head. */
+static dd_limits limits_of(const dd_vae *vae, dd_decoder_shape s)
 {
-    (void)vae;
-    return (dd_limits){0};
+    return (dd_limits){.tokens = s.h * s.w, .head_dim = vae->cfg.deepest};
 }
 
 dd_status dd_decoder_bytes(const dd_vae *vae, dd_backend *be, dd_format input, dd_decoder_shape shape, size_t *bytes,
                            size_t *scratch, dd_err *err)
 {
     size_t work_at;
-    const dd_limits limits = limits_of(vae);
     DD_TRY(check_shape(vae, shape, err));
+    const dd_limits limits = limits_of(vae, shape);
     *scratch = be->scratch_bytes(be, &limits);
     return place(vae, input, shape, NULL, &work_at, bytes, err);
 }
@@ -217,7 +217,7 @@ dd_status dd_decoder_open(dd_decoder **out, const dd_vae *vae, const dd_decoder_
                           dd_decoder_shape largest, dd_err *err)
 {
     dd_backend *be = weights->be;
-    const dd_limits limits = limits_of(vae);
+    const dd_limits limits = limits_of(vae, largest);
     void *arena = NULL;
     dd_status st;
     *out = NULL;
