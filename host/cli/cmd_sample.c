@@ -46,7 +46,9 @@ static int prepare(sample_job *job)
         const dydit_status st = dydit_plan_read(job->model, job->a.plan, &job->plan);
         if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     }
-    return job->a.dry_run ? CLI_OK : sample_check_outputs(job);
+    if (job->a.dry_run) return CLI_OK;
+    rc = sample_check_decode(job);
+    return rc == CLI_OK ? sample_check_outputs(job) : rc;
 }
 
 static int run(sample_job *job)

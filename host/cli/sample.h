@@ -63,6 +63,8 @@ void sample_options(sample_job *job, dydit_sample_options *o);
 
 /* sample_vae.c: opens the decoder of --vae and checks that it fits the model. */
 int sample_open_vae(sample_job *job);
+/* Does --max-mem suffice for decoding? */
+int sample_check_decode(sample_job *job);
 int sample_decode(sample_job *job, dydit_result *r);
 /* Adds what decoding needs to the estimate of a run. */
 int sample_estimate_decode(const sample_job *job, dydit_estimate *e);

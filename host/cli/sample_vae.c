@@ -18,12 +18,32 @@ int sample_open_vae(sample_job *job)
     dydit_status st = dydit_vae_open(job->ctx, &job->vae, path);
     if (st == DYDIT_OK) st = dydit_vae_get_info(job->vae, &info);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    if (job->a.preview_interval > 0) {
+        return cli_fail(CLI_USAGE, "--preview-interval: %s is a latent model, whose previews are not decoded", ckpt);
+    }
     if (info.latent_channels != job->info.in_channels) {
         return cli_fail(CLI_INPUT, "%s: a VAE for latents of %d channels, but those of %s have %d", path,
                         info.latent_channels, ckpt, job->info.in_channels);
     }
     job->side *= info.factor;
     return CLI_OK;
+}
+
+/* The library refuses it, too, but only after the last step. */
+int sample_check_decode(sample_job *job)
+{
+    const uint64_t limit = job->a.max_mem;
+    dydit_sample_options o;
+    dydit_estimate e = {.size = sizeof e};
+    char need[32], most[32];
+    if (!job->vae || limit == 0) return CLI_OK;
+    sample_options(job, &o);
+    const dydit_status st = dydit_estimate_sample(job->model, &o, &e);
+    const int rc = st == DYDIT_OK ? sample_estimate_decode(job, &e) : cli_fail_status(job->ctx, st);
+    if (rc != CLI_OK || e.vae_peak_bytes <= limit) return rc;
+    return cli_fail(CLI_SYSTEM, "decoding %d pictures at a time%s needs %s, more than the %s of --max-mem",
+                    e.vae_batch_size, e.vae_tiled ? " in tiles" : "",
+                    cli_bytes_text(e.vae_peak_bytes, need, sizeof need), cli_bytes_text(limit, most, sizeof most));
 }
 
 static int on_progress(void *user, const dydit_progress *now)
