@@ -208,7 +208,7 @@ static dd_status check_ops(const dd_vae *vae, const dd_backend *be, dd_err *err)
                           : !ops->to_planes       ? "to_planes"
                                                   : NULL;
     if (!missing) return DD_OK;
-    return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: backend %s lacks the op %s", vae->path, be->name, missing);
+    return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: backend %s has no op %s", vae->path, be->name, missing);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */

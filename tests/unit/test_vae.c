@@ -245,6 +245,29 @@ static void test_out_of_memory(void **state)
     rig_close(r);
 }
 
+static void test_missing_ops(void **state)
+{
+    (void)state;
+    rig *r = rig_open();
+    const dd_ops *full = r->ctx->be->ops;
+    for (int id = DD_OP_to_pixels; id < DD_OP_COUNT; id++) {
+        dd_ops ops = *full;
+        char part[64];
+        if (id == DD_OP_to_pixels) ops.to_pixels = NULL;
+        if (id == DD_OP_conv2d) ops.conv2d = NULL;
+        if (id == DD_OP_group_norm) ops.group_norm = NULL;
+        if (id == DD_OP_pixel_attention) ops.pixel_attention = NULL;
+        if (id == DD_OP_to_planes) ops.to_planes = NULL;
+        r->ctx->be->ops = &ops;
+        assert_int_equal(decode(r), DYDIT_ERR_UNSUPPORTED);
+        snprintf(part, sizeof part, "backend ref has no op %s", dd_op_name((dd_op_id)id));
+        assert_non_null(strstr(dydit_message(r->ctx), part));
+    }
+    r->ctx->be->ops = full;
+    assert_int_equal(decode(r), DYDIT_OK);
+    rig_close(r);
+}
+
 static int stop_at_second(void *user, const dydit_progress *p)
 {
     rig *r = user;
@@ -327,6 +350,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),        cmocka_unit_test(test_config),
                                        cmocka_unit_test(test_limit),         cmocka_unit_test(test_stop),
                                        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_arguments),
-                                       cmocka_unit_test(test_result)};
+                                       cmocka_unit_test(test_result),        cmocka_unit_test(test_missing_ops)};
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
