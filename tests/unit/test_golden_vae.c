@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Decoders on every backend against diffusers: whole pictures, tiles, and the same weights under all names that circulate. */
 #define _XOPEN_SOURCE 700
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,6 +84,42 @@ static void test_backends(void **state)
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) on_backend(backends[i]);
 }
 
+/* Root mean square of what a bf16 run is off; < 0: this backend has no bf16 here. */
+static double distance_in_bf16(const char *backend)
+{
+    dydit_ctx *ctx = golden_ctx_in("bf16", backend, 2);
+    if (!ctx) return -1;
+    dydit_vae *vae = open_vae(ctx, VAE_GOLDEN);
+    golden g = golden_open(VAE_GOLDEN);
+    size_t n;
+    float *want = golden_values(&g, "golden.out", &n);
+    decoded d = decode(vae, &g, "golden.x", NULL);
+    double sum = 0;
+    if (d.status != DYDIT_OK) fail_msg("%s", dydit_message(ctx));
+    assert_int_equal(d.count, n);
+    for (size_t i = 0; i < n; i++) sum += pow((double)d.values[i] - (double)want[i], 2);
+    free(want);
+    free(d.values);
+    golden_close(&g);
+    dydit_vae_close(&vae);
+    dydit_close(&ctx);
+    return sqrt(sum / (double)n);
+}
+
+/* As in test_golden_bf16.c: a backend that rounds where the reference does is as far from the float64 statement. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    const char *backend = golden_backend() ? golden_backend() : "cpu";
+    const double e = distance_in_bf16("ref"), d = distance_in_bf16(backend);
+    assert_true(e > 1e-4); /* it rounds */
+    if (d < 0) {
+        printf("# no bf16 on backend %s here\n", backend);
+        skip();
+    }
+    if (!(d <= 1.5 * e && d >= e / 1.5)) fail_msg("%s: error %g, the reference's %g", backend, d, e);
+}
+
 static void test_layouts(void **state)
 {
     (void)state;
@@ -124,7 +161,8 @@ static void test_layouts(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_backends), cmocka_unit_test(test_layouts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_backends), cmocka_unit_test(test_bf16),
+                                       cmocka_unit_test(test_layouts)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     golden_clean();
     return failed;
