@@ -9,6 +9,7 @@
 #include "host/base/log.h"
 #include "host/base/status.h"
 #include "host/exec/backend.h"
+#include "host/exec/decoder.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
 #include "host/model/model.h"
@@ -34,6 +35,12 @@ struct dydit_model {
     dd_weight_store *weights; /* packed at the first run */
 };
 
+struct dydit_vae {
+    dydit_ctx *ctx;
+    dd_vae *v;
+    dd_decoder_weights *weights; /* packed when something is decoded first */
+};
+
 struct dydit_plan {
     dydit_model *model;
     dd_plan *plan;
@@ -56,6 +63,15 @@ typedef struct dd_settings {
     char backend[160];
 } dd_settings;
 
+/* Pictures of a result, once they are decoded. */
+typedef struct dd_decoded {
+    uint8_t *pictures; /* [n,side,side,3], NULL: none */
+    int side;
+    double seconds;
+    uint64_t peak_bytes; /* while decoding, all of the result and the model's weights included */
+    int tiled;
+} dd_decoded;
+
 struct dydit_result {
     dydit_model *model;
     dd_settings set;
@@ -68,6 +84,7 @@ struct dydit_result {
     int has_dense; /* dense steps were timed */
     int has_profile;
     dd_profile profile; /* seconds of every kind of op */
+    dd_decoded decoded;
 };
 
 /* Begins a call: forgets the last message. */
@@ -154,6 +171,24 @@ typedef struct dd_view {
     const char *name;                                              /* of a preview; NULL: it is the picture */
 } dd_view;
 dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview, const char *path, dd_err *err);
+extern const dd_view dd_view_rgb; /* of pictures in planes of red, green and blue */
+/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
+uint8_t dd_api_to_byte(float v);
+
+/* Pictures, or latents, in planes. */
+typedef struct dd_pictures {
+    int64_t n;
+    int h, w;
+    const float *values; /* [n,3,h,w], about -1 to 1; latents: [n,C,h,w] */
+} dd_pictures;
+
+/* api_picture.c */
+dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
+
+/* api_decode.c: dydit_vae_decode without the beginning of a call. */
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
+                        dd_err *err);
 
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);

@@ -186,6 +186,7 @@ void dydit_result_close(dydit_result **result)
     dd_sample_out_fini(&r->out);
     dd_plan_free(&r->plan);
     free(r->labels);
+    free(r->decoded.pictures);
     free(r);
     *result = NULL;
 }

@@ -3,8 +3,7 @@
  * through a linear map. */
 #include "host/api_internal.h"
 
-/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
-static uint8_t to_byte(float v)
+uint8_t dd_api_to_byte(float v)
 {
     const float p = 127.5f * v + 128.0f;
     return p >= 255.0f ? 255 : p > 0.0f ? (uint8_t)p : 0;
@@ -13,13 +12,15 @@ static uint8_t to_byte(float v)
 static void gray(const float *x, size_t plane, uint8_t *pixel)
 {
     (void)plane;
-    pixel[0] = to_byte(x[0]);
+    pixel[0] = dd_api_to_byte(x[0]);
 }
 
 static void colour(const float *x, size_t plane, uint8_t *pixel)
 {
-    for (size_t c = 0; c < 3; c++) pixel[c] = to_byte(x[c * plane]);
+    for (size_t c = 0; c < 3; c++) pixel[c] = dd_api_to_byte(x[c * plane]);
 }
+
+const dd_view dd_view_rgb = {3, colour, NULL};
 
 /* Red, green and blue that a unit of each latent channel adds, in pictures from -1 to 1: fitted by keturn to outputs
  * of the VAE of Stable Diffusion 1.4 (2022, discuss.huggingface.co/t/23204), which is what DiT's latents are made for: the
@@ -31,7 +32,7 @@ static void linear(const float *x, size_t plane, uint8_t *pixel)
     for (size_t c = 0; c < 3; c++) {
         float v = 0;
         for (size_t k = 0; k < 4; k++) v += map[k][c] * x[k * plane];
-        pixel[c] = to_byte(v);
+        pixel[c] = dd_api_to_byte(v);
     }
 }
 
@@ -40,7 +41,7 @@ dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview
     if (preview != DYDIT_PREVIEW_NONE && preview != DYDIT_PREVIEW_LINEAR)
         return DD_FAIL(err, DD_ERR_ARG, "%s: preview %d is not known", path, (int)preview);
     if (c->in_channels == 1) *out = (dd_view){1, gray, NULL};
-    else if (c->in_channels == 3) *out = (dd_view){3, colour, NULL};
+    else if (c->in_channels == 3) *out = dd_view_rgb;
     else if (preview == DYDIT_PREVIEW_NONE)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED,
                        "%s: %s makes latents of %d channels, which need a VAE to become pictures", path, c->arch,

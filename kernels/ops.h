@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The seam between host and kernels: argument structs, function types and the table that each backend fills.
  *
- * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
+ * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · P pixels · D width · H heads ·
  * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
  * Inputs of GEMMs and attention may be of fewer bits (dd_format); sums, statistics, gates and the residual stream x never
  * are.
@@ -317,6 +317,68 @@ typedef struct dd_copy_args {
     const void *src;
     size_t bytes;
 } dd_copy_args;
+
+/* Pictures of a decoder lie in rows of pixels, the channels of a pixel side by side: [B,H,W,C] with C a multiple of
+ * DD_CHUNK. Channels that only fill it up are zero in activations and weights alike. */
+
+/* dst[b,y,x,c] = scale * src[b,c,y,x] for c < c_src, 0 for the channels from there to c */
+typedef struct dd_to_pixels_args {
+    const float *src; /* [B,c_src,H,W] */
+    void *dst;        /* [B,H,W,C] */
+    dd_format dst_format;
+    float scale;
+    int32_t b, h, w, c_src, c;
+} dd_to_pixels_args;
+
+/* acc[b,y,x,n] = sum over i, j < ksize and c of in[b, y + i - p, x + j - p, c] * w[n, (i * ksize + j) * C + c] with
+ * p = ksize / 2 and zeros outside of the picture; then + bias, + residual. in is src or, with `upsample`, src with every
+ * pixel repeated 2 x 2. The order of summation does not depend on the place, on the size of the picture or on the number
+ * of threads. */
+typedef struct dd_conv2d_args {
+    const void *src;       /* [B,H,W,C], with upsample [B,H/2,W/2,C]; of a format that the weight is packed for */
+    const dd_packed *w;    /* [N, ksize*ksize*C], taps row by row, then channels */
+    const float *bias;     /* [N] */
+    const float *residual; /* [B,H,W,N], may be dst; or NULL */
+    void *dst;             /* [B,H,W,N]; float32 with a residual */
+    dd_format src_format, dst_format; /* row-major ones */
+    int32_t b, h, w_out, c, n;        /* h, w_out: of dst */
+    int32_t ksize;                    /* 1 or 3 */
+    int32_t upsample;                 /* not 0: twice the size of src; h and w_out are even */
+} dd_conv2d_args;
+
+/* y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over the pixels and the C/groups neighbouring
+ * channels of a group; then y * sigmoid(y) with `silu`. */
+typedef struct dd_group_norm_args {
+    const float *x; /* [B,H*W,C] */
+    void *y;        /* [B,H*W,C] */
+    dd_format y_format;
+    const float *gamma, *beta; /* [C] */
+    float *work;               /* dd_group_norm_work elements: sums on the way */
+    float eps;
+    int32_t b, pixels, c, groups; /* groups divides c */
+    int32_t silu;
+} dd_group_norm_args;
+
+#define DD_GROUP_NORM_PARTS 128 /* into which the pixels of a picture are cut at most */
+
+static inline int64_t dd_group_norm_work(int64_t b, int64_t groups) { return b * groups * DD_GROUP_NORM_PARTS * 3; }
+
+/* out[b,i,:] = softmax over j of (q_i k_j / sqrt(C)) v_j. A pixel of qkv holds q, k and v: [3,C]. */
+typedef struct dd_pixel_attention_args {
+    const void *qkv; /* [B,P,3C] */
+    void *out;       /* [B,P,C] */
+    dd_format qkv_format, out_format;
+    int32_t b, pixels, c; /* c at most DD_PIXEL_ATTENTION_MAX */
+} dd_pixel_attention_args;
+
+#define DD_PIXEL_ATTENTION_MAX 512 /* channels */
+
+/* dst[b,c,y,x] = src[b,y,x,c] for c < c_dst */
+typedef struct dd_to_planes_args {
+    const float *src; /* [B,H,W,C] */
+    float *dst;       /* [B,c_dst,H,W] */
+    int32_t b, h, w, c, c_dst;
+} dd_to_planes_args;
 
 /* One op of a program. */
 typedef enum dd_op_id {

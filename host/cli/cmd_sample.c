@@ -46,7 +46,9 @@ static int prepare(sample_job *job)
         const dydit_status st = dydit_plan_read(job->model, job->a.plan, &job->plan);
         if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     }
-    return job->a.dry_run ? CLI_OK : sample_check_outputs(job);
+    if (job->a.dry_run) return CLI_OK;
+    rc = sample_check_decode(job);
+    return rc == CLI_OK ? sample_check_outputs(job) : rc;
 }
 
 static int run(sample_job *job)
@@ -66,7 +68,8 @@ static int run(sample_job *job)
     }
     if (st == DYDIT_ERR_CANCELLED) return stopped(job);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    int rc = sample_write(job, r);
+    int rc = job->vae ? sample_decode(job, r) : CLI_OK;
+    if (rc == CLI_OK) rc = sample_write(job, r);
     if (rc == CLI_OK) rc = sample_report(job, r);
     dydit_result_close(&r);
     return rc;
@@ -90,6 +93,7 @@ int cli_sample(int n_words, char **words)
     dydit_free(job.parsed_labels);
     free(job.own_labels);
     dydit_plan_close(&job.plan);
+    dydit_vae_close(&job.vae);
     cli_close(&job.ctx, &job.model);
     return rc;
 }

@@ -6,10 +6,12 @@
 #include "cli/common.h"
 #include "cli/outputs.h"
 #include "cli/progress.h"
+#include "cli/vae.h"
 #include "dydit.h"
 
 typedef struct sample_args {
     cli_common common;
+    cli_vae vae;
     int image_size;
     const char *steps, *sampler;
     double eta, cfg_scale;
@@ -35,6 +37,8 @@ typedef struct sample_job {
     dydit_ctx *ctx;
     dydit_model *model;
     dydit_model_info info;
+    dydit_vae *vae; /* NULL: pictures are what the model makes */
+    int side;       /* pixels of a picture */
     dydit_plan *plan;
     int *parsed_labels, *own_labels; /* the library's memory, ours */
     const int *labels;               /* one of them, [n_images] */
@@ -57,6 +61,14 @@ int sample_check_model(sample_job *job);
 /* Would the grid be a picture of sensible size? */
 int sample_check_grid(const sample_job *job);
 void sample_options(sample_job *job, dydit_sample_options *o);
+
+/* sample_vae.c: opens the decoder of --vae and checks that it fits the model. */
+int sample_open_vae(sample_job *job);
+/* Does --max-mem suffice for decoding? */
+int sample_check_decode(sample_job *job);
+int sample_decode(sample_job *job, dydit_result *r);
+/* Adds what decoding needs to the estimate of a run. */
+int sample_estimate_decode(const sample_job *job, dydit_estimate *e);
 
 /* sample_labels.c: fills job->labels and n_images. */
 int sample_labels(sample_job *job);

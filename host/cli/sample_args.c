@@ -5,7 +5,7 @@
 #include "cli/sample.h"
 
 #define DEFAULT_PICTURE "sample.png"
-#define VAE_FACTOR 8
+#define VAE_FACTOR 8 /* of the VAE that a latent model is assumed to be for */
 #define GRID_PADDING 2
 #define GRID_MAX_SIDE 100000
 #define MAX_IMAGES 100000000
@@ -15,6 +15,7 @@
 static const cli_option options[] = {
     CLI_MODEL_ROWS(sample_args),
     ROW(INT, "image-size", 0, image_size, "N", 0, 1, 65536, "checked against the model"),
+    CLI_VAE_ROWS(sample_args),
     CLI_HEADING("what to draw"),
     ROW(TEXT, "class-labels", "l", labels, "LIST", 0, 0, 0, "names, numbers and ranges: A,C-F,12"),
     ROW(I64, "num-samples", "n,num-fid-samples", n_samples, "N", 0, 1, MAX_IMAGES,
@@ -73,7 +74,6 @@ static const cli_option options[] = {
     ROW(CHOICE, "progress", 0, progress, "bar|plain|none", 0, 0, 0, "(default bar on a terminal, else none)"),
     ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
     CLI_TALK_ROWS(sample_args),
-    CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
     CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
     CLI_NOT_HERE("cache-mode", "cache-option", "a plan can skip work, see 'dydit plan --help'"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
@@ -89,7 +89,7 @@ static const cli_spec spec = {
     "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --cfg-scale 2 -o alphabet.png\n"
     "  dydit sample --ckpt models/glyphs.safetensors --class-labels A-E --seed 7 --compare-dense --token-map "
     "tokens.png\n"
-    "  dydit sample --ckpt DyDiT-XL-2.safetensors --class-labels 207,360 --latents-out dogs.safetensors\n"};
+    "  dydit sample --ckpt DyDiT-XL-2.safetensors --vae sd-vae-ft-ema --class-labels 207,360 -o dogs.png\n"};
 
 void sample_help(void) { cli_help(&spec); }
 
@@ -138,6 +138,7 @@ int sample_parse(sample_job *job, int n_words, char **words)
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
+    if (rc == CLI_OK) rc = cli_vae_check(&a->vae, &job->args);
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
     if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
@@ -153,17 +154,18 @@ static const char *picture_flag(const sample_args *a)
 static int check_latent_model(sample_job *job)
 {
     const sample_args *a = &job->a;
-    if (!job->info.is_latent || a->dry_run) return CLI_OK;
+    if (!job->info.is_latent || job->vae || a->dry_run) return CLI_OK;
     const int channels = job->info.in_channels;
     if (picture_flag(a)) {
-        return cli_fail(CLI_USAGE, "%s: %s is a latent model (%d channels) and needs a VAE to become pictures",
+        return cli_fail(CLI_USAGE,
+                        "%s: %s is a latent model (%d channels) and needs a VAE to become pictures; give --vae FILE",
                         picture_flag(a), a->common.ckpt, channels);
     }
     job->picture = NULL;
     if (a->latents_out || a->trajectory_out || job->preview) return CLI_OK;
     return cli_fail(CLI_USAGE,
-                    "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE or "
-                    "--preview linear",
+                    "%s is a latent model (%d channels) and needs a VAE to become pictures; give --vae FILE, "
+                    "--latents-out FILE or --preview linear",
                     a->common.ckpt, channels);
 }
 
@@ -172,7 +174,7 @@ int sample_check_grid(const sample_job *job)
 {
     const sample_args *a = &job->a;
     const int64_t n = job->n_images, wanted = a->nrow > 0 ? a->nrow : n <= 8 ? 4 : 8, nrow = wanted < n ? wanted : n;
-    const int64_t cell = job->info.input_size + GRID_PADDING, rows = (n + nrow - 1) / nrow;
+    const int64_t cell = job->side + GRID_PADDING, rows = (n + nrow - 1) / nrow;
     const int64_t longest = (cell * (rows > nrow ? rows : nrow) + GRID_PADDING) * a->zoom;
     if ((!job->picture && !a->token_map && !job->preview) || longest <= GRID_MAX_SIDE) return CLI_OK;
     return cli_fail(CLI_USAGE, "a grid of %lld pictures, %lld pixels long, is too large; use --sample-dir DIR",
@@ -184,12 +186,14 @@ int sample_check_model(sample_job *job)
     job->info.size = sizeof job->info;
     const dydit_status st = dydit_model_get_info(job->model, &job->info);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    const int pixels = job->info.input_size * (job->info.is_latent ? VAE_FACTOR : 1);
+    int rc = sample_open_vae(job);
+    if (rc != CLI_OK) return rc;
+    const int pixels = job->vae || !job->info.is_latent ? job->side : job->side * VAE_FACTOR;
     if (job->a.image_size > 0 && job->a.image_size != pixels) {
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);
     }
-    const int rc = sample_preview_choose(job);
+    rc = sample_preview_choose(job);
     return rc == CLI_OK ? check_latent_model(job) : rc;
 }
 

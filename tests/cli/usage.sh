@@ -54,7 +54,7 @@ refused 2 "unexpected argument 'x'" sample --ckpt "$GLYPHS" -- x
 refused 2 'two files' inspect "$GLYPHS" --ckpt "$GLYPHS"
 refused 2 'unexpected argument' inspect "$GLYPHS" "$D64"
 refused 2 'no file given' inspect
-refused 2 'not in this version' sample --vae sd-vae --ckpt "$GLYPHS"
+refused 2 'needs none' sample --vae sd-vae --ckpt "$GLYPHS"
 refused 2 'not in this version' sample --tf32 --ckpt "$GLYPHS"
 
 # ---- models ----
