@@ -204,7 +204,6 @@ dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_
     decoding d;
     const dd_decode_plan *used;
     double seconds;
-    atomic_store(&vae->ctx->cancel, 0);
     DD_TRY(begin(&d, vae, latents->n, latents->h, latents->w, options, err));
     const size_t factor = (size_t)dd_vae_factor(&vae->v->cfg);
     sink s = {.d = &d, .n = latents->n, .floats = out};
@@ -217,7 +216,19 @@ dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const flo
 {
     if (!vae || !latents || !out) return DYDIT_ERR_ARG;
     dd_api_begin(vae->ctx);
+    atomic_store(&vae->ctx->cancel, 0);
     return (dydit_status)dd_api_decode(vae, &(dd_pictures){n, h, w, latents}, options, out, &vae->ctx->err);
+}
+
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_result *r, dd_err *err)
+{
+    const dd_config *c = &r->model->m->cfg;
+    if (vae->ctx != r->model->ctx)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: the VAE belongs to another context than the result", vae->v->path);
+    if (vae->v->cfg.latent_channels != c->in_channels)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: a VAE for latents of %d channels, but %s makes %d", vae->v->path,
+                       vae->v->cfg.latent_channels, c->arch, c->in_channels);
+    return DD_OK;
 }
 
 static dd_status decode_result(dydit_result *r, dydit_vae *vae, const dydit_decode_options *options, dd_err *err)
@@ -227,11 +238,7 @@ static dd_status decode_result(dydit_result *r, dydit_vae *vae, const dydit_deco
     dd_decoded done = {.side = c->input_size * dd_vae_factor(&vae->v->cfg)};
     decoding d;
     dd_decode_bytes bytes;
-    if (vae->ctx != r->model->ctx)
-        return DD_FAIL(err, DD_ERR_ARG, "%s: the VAE belongs to another context than the result", vae->v->path);
-    if (vae->v->cfg.latent_channels != c->in_channels)
-        return DD_FAIL(err, DD_ERR_ARG, "%s: a VAE for latents of %d channels, but %s makes %d", vae->v->path,
-                       vae->v->cfg.latent_channels, c->arch, c->in_channels);
+    DD_TRY(dd_api_vae_fits(vae, r, err));
     DD_TRY(begin(&d, vae, r->n, c->input_size, c->input_size, options, err));
     const size_t each = 3 * (size_t)done.side * (size_t)done.side, latents = (size_t)c->latent_count * sizeof(float);
     size_t n;

@@ -186,7 +186,9 @@ typedef struct dd_pictures {
 dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
                                 dd_err *err);
 
-/* api_decode.c: dydit_vae_decode without the beginning of a call. */
+/* api_decode.c. Of the result's context, for its latents? */
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_result *r, dd_err *err);
+/* dydit_vae_decode without the beginning of a call. */
 dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
                         dd_err *err);
 

@@ -190,31 +190,94 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     return DD_OK;
 }
 
-static dd_status write_sheet(const dydit_result *r, const char *path, const dydit_png_options *options, int token_map,
+/* Where the pixels of a sheet come from. */
+typedef struct source {
+    dd_view view;
+    int side;
+    const uint8_t *bytes; /* [n,side,side,3], or NULL: */
+    const float *planes;  /* [n,each], seen through view */
+    int64_t each;
+    float *own; /* planes that were made for this sheet */
+} source;
+
+static dd_status decode_preview(source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
+                                dd_err *err)
+{
+    const int size = r->model->m->cfg.input_size;
+    if (!o->vae) return DD_FAIL(err, DD_ERR_ARG, "%s: a preview by a VAE needs one", path);
+    DD_TRY(dd_api_vae_fits(o->vae, r, err));
+    src->side = size * dd_vae_factor(&o->vae->v->cfg);
+    src->each = 3 * (int64_t)src->side * src->side;
+    src->own = malloc((size_t)r->n * (size_t)src->each * sizeof *src->own);
+    if (!src->own) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %lld pictures", path, (long long)r->n);
+    src->planes = src->own;
+    return dd_api_decode(o->vae, &(dd_pictures){r->n, size, size, r->out.latents}, o->decode, src->own, err);
+}
+
+static dd_status find_source(source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
                              dd_err *err)
+{
+    const dd_config *c = &r->model->m->cfg;
+    src->side = c->input_size;
+    if (r->decoded.pictures) {
+        src->view = dd_view_rgb;
+        src->bytes = r->decoded.pictures;
+        src->side = r->decoded.side;
+        return DD_OK;
+    }
+    DD_TRY(dd_view_choose(&src->view, c, o->preview, path, err));
+    src->planes = r->out.latents;
+    src->each = c->latent_count;
+    return o->preview == DYDIT_PREVIEW_VAE && src->view.name ? decode_preview(src, r, o, path, err) : DD_OK;
+}
+
+static dd_status draw(sheet *s, const source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
+                      dd_err *err)
+{
+    *s = (sheet){.side_w = src->side, .side_h = src->side, .channels = src->view.channels};
+    DD_TRY(plan_sheet(s, r->n, o, path, err));
+    if (src->bytes) draw_bytes(s, src->bytes);
+    else draw_planes(s, src->planes, src->each, &src->view);
+    return DD_OK;
+}
+
+static dd_status write_pictures(const dydit_result *r, const char *path, const dydit_png_options *options, dd_err *err)
 {
     dydit_png_options o;
     texts t = {.n = 0};
-    double lo = 0, hi = 0;
-    dd_view view = {.channels = 3};
-    const dd_config *c = &r->model->m->cfg;
-    const bool decoded = r->decoded.pictures && !token_map;
-    const int side = decoded ? r->decoded.side : c->input_size;
+    source src = {0};
+    sheet s = {0};
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
-    if (!token_map && !decoded) DD_TRY(dd_view_choose(&view, c, o.preview, path, err));
-    sheet s = {.side_w = side, .side_h = side, .channels = view.channels};
+    dd_status st = find_source(&src, r, &o, path, err);
+    if (st == DD_OK) st = draw(&s, &src, r, &o, path, err);
+    if (st == DD_OK) st = describe(&t, r, &s, err);
+    if (st == DD_OK && src.view.name) add_text(&t, "dydit:latents", "%s", src.view.name);
+    if (st == DD_OK) st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+    free(t.labels);
+    free(s.pixels);
+    free(src.own);
+    return st;
+}
+
+static dd_status write_token_map(const dydit_result *r, const char *path, const dydit_png_options *options, dd_err *err)
+{
+    const int side = r->model->m->cfg.input_size;
+    dydit_png_options o;
+    texts t = {.n = 0};
+    sheet s = {.side_w = side, .side_h = side, .channels = 3};
+    double lo = 0, hi = 0;
+    dydit_png_options_init(&o, sizeof o);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
     dd_status st = plan_sheet(&s, r->n, &o, path, err);
     if (st == DD_OK) {
-        if (token_map) draw_token_map(&s, r, &lo, &hi);
-        else if (decoded) draw_bytes(&s, r->decoded.pictures);
-        else draw_planes(&s, r->out.latents, c->latent_count, &view);
+        draw_token_map(&s, r, &lo, &hi);
         st = describe(&t, r, &s, err);
     }
-    if (st == DD_OK && token_map)
+    if (st == DD_OK) {
         add_text(&t, "dydit:tokens", "share computed, 0 dark to 1 bright; here %.3f to %.3f", lo, hi);
-    if (st == DD_OK && view.name) add_text(&t, "dydit:latents", "%s", view.name);
-    if (st == DD_OK) st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+        st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+    }
     free(t.labels);
     free(s.pixels);
     return st;
@@ -224,14 +287,14 @@ dydit_status dydit_result_write_png(const dydit_result *r, const char *path, con
 {
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_api_begin(r->model->ctx);
-    return (dydit_status)write_sheet(r, path, options, 0, &r->model->ctx->err);
+    return (dydit_status)write_pictures(r, path, options, &r->model->ctx->err);
 }
 
 dydit_status dydit_result_write_token_map(const dydit_result *r, const char *path, const dydit_png_options *options)
 {
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_api_begin(r->model->ctx);
-    return (dydit_status)write_sheet(r, path, options, 1, &r->model->ctx->err);
+    return (dydit_status)write_token_map(r, path, options, &r->model->ctx->err);
 }
 
 dd_status dd_api_write_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)

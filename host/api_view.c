@@ -38,10 +38,11 @@ static void linear(const float *x, size_t plane, uint8_t *pixel)
 
 dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview, const char *path, dd_err *err)
 {
-    if (preview != DYDIT_PREVIEW_NONE && preview != DYDIT_PREVIEW_LINEAR)
+    if (preview != DYDIT_PREVIEW_NONE && preview != DYDIT_PREVIEW_LINEAR && preview != DYDIT_PREVIEW_VAE)
         return DD_FAIL(err, DD_ERR_ARG, "%s: preview %d is not known", path, (int)preview);
     if (c->in_channels == 1) *out = (dd_view){1, gray, NULL};
     else if (c->in_channels == 3) *out = dd_view_rgb;
+    else if (preview == DYDIT_PREVIEW_VAE) *out = (dd_view){3, colour, "decoded preview"};
     else if (preview == DYDIT_PREVIEW_NONE)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED,
                        "%s: %s makes latents of %d channels, which need a VAE to become pictures", path, c->arch,

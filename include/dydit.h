@@ -231,12 +231,14 @@ DYDIT_API dydit_status dydit_result_report(const dydit_result *result, dydit_for
 /* Final latents [n_images,C,S,S]; borrow from the result. */
 DYDIT_API const float *dydit_result_latents(const dydit_result *result, int64_t *n_images);
 
-/* What latents that need a VAE look like without one. */
+/* What latents look like that dydit_result_decode has not decoded. */
 typedef enum dydit_preview {
-    DYDIT_PREVIEW_NONE = 0, /* an error instead of a picture */
-    DYDIT_PREVIEW_LINEAR =
-        1 /* a pixel for each latent of 4 channels, by a linear map made for Stable Diffusion's VAE */
+    DYDIT_PREVIEW_NONE = 0,   /* an error instead of a picture */
+    DYDIT_PREVIEW_LINEAR = 1, /* a pixel for each latent of 4 channels, by a map made for Stable Diffusion's VAE */
+    DYDIT_PREVIEW_VAE = 2     /* decoded for this picture, by the VAE of the options */
 } dydit_preview;
+
+struct dydit_decode_options;
 
 typedef struct dydit_png_options {
     size_t size;
@@ -245,12 +247,14 @@ typedef struct dydit_png_options {
     int padding;           /* pixels round each picture of the grid; 2 (default) */
     int zoom;              /* enlarge every pixel to zoom x zoom; 1 (default) */
     dydit_preview preview; /* of latents; NONE (default). Models of 1 or 3 channels make pictures in any case */
+    dydit_vae *vae;        /* of DYDIT_PREVIEW_VAE, of the context of the result */
+    const struct dydit_decode_options *decode; /* likewise; NULL for defaults */
 } dydit_png_options;
 
 DYDIT_API void dydit_png_options_init(dydit_png_options *options, size_t size);
 
 /* PNG with the settings in text chunks: the pictures of dydit_result_decode, else the latents of models of 1 or 3
- * channels; of 4 as options->preview says. options: NULL for defaults. */
+ * channels; of others as options->preview says. options: NULL for defaults. */
 DYDIT_API dydit_status dydit_result_write_png(const dydit_result *result, const char *path,
                                               const dydit_png_options *options);
 /* How often each token's MLP was computed, from never (dark) to always (bright), in the layout of the grid. */

@@ -56,9 +56,9 @@ static const cli_option options[] = {
     ROW(TEXT, "plan-svg", 0, plan_svg, "FILE", 0, 0, 0, "drawing of what was computed"),
     ROW(INT, "nrow", 0, nrow, "N", 0, 1, 65536, "pictures in a row of the grid (default 8; 4 up to 8 pictures)"),
     ROW(INT, "zoom", 0, zoom, "N", "1", 1, 64, "enlarge every pixel to N x N"),
-    ROW(CHOICE, "preview", 0, preview_kind, "none|linear", 0, 0, 0,
-        "linear: of a latent model, which has no pictures: a pixel for\n"
-        "each latent, by a linear map; in the end of the result"),
+    ROW(CHOICE, "preview", 0, preview_kind, "none|linear|vae", 0, 0, 0,
+        "of a latent model: linear, a pixel for each latent by a map,\n"
+        "without --vae in the end of the result as well; vae, decoded"),
     ROW(INT, "preview-interval", 0, preview_interval, "N", "0", 0, 100000,
         "every N steps write what the pictures will be; 0: never"),
     ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0,

@@ -21,6 +21,16 @@ differ 'tiles are other pictures' three.png tiles.png
 accepted "${sample[@]}" -n 2 --sample-dir each
 equal 'single pictures' 32x32 "$(png_size each/000001.png)"
 
+# ---- previews ----
+accepted "${sample[@]}" --steps ddim4 -n 3 -o seen.png --preview vae --preview-interval 3 --preview-path p.png
+equal 'a preview is decoded' 104x36 "$(png_size p.png)"
+check 'and says so' grep -a -q 'decoded preview' p.png
+accepted "${sample[@]}" --steps ddim4 -n 3 -o unseen.png
+same 'it does not change the pictures' seen.png unseen.png
+differ 'which it is not yet' p.png seen.png
+accepted "${sample[@]}" -n 3 -o n.png --preview linear --preview-interval 1 --preview-path p.png
+equal 'a linear one has a pixel for each latent' 32x12 "$(png_size p.png)"
+
 # ---- files ----
 decode=(decode --vae "$VAE" --threads 2 --precision fp32)
 accepted "${decode[@]}" --in l.safetensors -o three.png --pictures-out p.safetensors
@@ -41,7 +51,10 @@ same 'a folder of diffusers' three.png folder.png
 refused 2 'vae-batch needs --vae' sample --ckpt "$D64" --vae-batch 2 --latents-out n.safetensors
 refused 2 'give --vae FILE' sample --ckpt "$D64" -o n.png
 refused 2 'needs none' sample --ckpt "$D128" --vae "$VAE" -o n.png
-refused 2 'preview' "${sample[@]}" --preview-interval 1 -o n.png
+refused 2 'give --preview linear or vae' "${sample[@]}" --preview-interval 1 -o n.png
+refused 2 'preview vae needs --vae' sample --ckpt "$D64" --preview vae --preview-interval 1 --latents-out n.safetensors
+refused 2 'preview vae needs --preview-interval' "${sample[@]}" --preview vae -o n.png
+refused 2 'preview vae: .* needs none' sample --ckpt "$D128" --preview vae --preview-interval 1 -o n.png
 refused 2 'image-size' "${sample[@]}" --image-size 64 -o n.png
 refused 4 'decoding .* in tiles needs' "${sample[@]}" -n 2 --max-mem 900K -o n.png
 refused 3 'none.safetensors' sample --ckpt "$D64" --vae none.safetensors -o n.png

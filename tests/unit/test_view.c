@@ -67,7 +67,7 @@ static void linear_preview(void **state)
 static void pictures_as_they_are(void **state)
 {
     (void)state;
-    for (int preview = DYDIT_PREVIEW_NONE; preview <= DYDIT_PREVIEW_LINEAR; preview++)
+    for (int preview = DYDIT_PREVIEW_NONE; preview <= DYDIT_PREVIEW_VAE; preview++)
         for (int channels = 1; channels <= 3; channels += 2) {
             const dd_view view = choose(channels, (dydit_preview)preview);
             assert_int_equal(view.channels, channels);
@@ -90,7 +90,7 @@ static void neither(void **state)
     } cases[] = {
         {4, DYDIT_PREVIEW_NONE, DD_ERR_UNSUPPORTED, "x.png: a-model makes latents of 4 channels, which need a VAE"},
         {5, DYDIT_PREVIEW_LINEAR, DD_ERR_UNSUPPORTED, "x.png: a linear preview is of 4 channels"},
-        {1, 2, DD_ERR_ARG, "preview 2"},
+        {1, 3, DD_ERR_ARG, "preview 3"},
         {1, -1, DD_ERR_ARG, "preview -1"}};
     for (int i = 0; i < 4; i++) {
         const dd_config c = config(cases[i].channels);
