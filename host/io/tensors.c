@@ -20,6 +20,11 @@ void dd_tensors_close(dd_tensors **file)
     free(f->tensors);
     json_decref(f->doc);
     if (f->map) munmap(f->map, f->bytes);
+    while (f->owned) {
+        dd_owned *next = f->owned->next;
+        free(f->owned);
+        f->owned = next;
+    }
     free(f->path);
     free(f);
     *file = NULL;
@@ -28,6 +33,10 @@ void dd_tensors_close(dd_tensors **file)
 const char *dd_tensors_path(const dd_tensors *file) { return file->path; }
 
 size_t dd_tensors_bytes(const dd_tensors *file) { return file->bytes; }
+
+const char *dd_tensors_format(const dd_tensors *file) { return file->format; }
+
+const char *dd_tensors_part(const dd_tensors *file) { return file->part; }
 
 int dd_tensors_count(const dd_tensors *file) { return file->n_tensors; }
 

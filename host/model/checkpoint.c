@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * Which format a checkpoint has. */
+#include "host/model/checkpoint.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "host/io/tensors_internal.h"
+
+static bool begins_with(const dd_tensors *f, const char *bytes, size_t n)
+{
+    return f->bytes >= n && memcmp(f->map, bytes, n) == 0;
+}
+
+/* A safetensors file begins with the length of its header: none of the beginnings below is one that it allows, but for
+ * a header of exactly 67324752 bytes. */
+static dd_status read_by_content(dd_tensors *f, dd_which which, dd_err *err)
+{
+    /* The pickled number 0x1950a86a20f9469cfc6c stands first in files of torch.save before PyTorch 1.6. */
+    static const char legacy[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46";
+    if (begins_with(f, "PK\3\4", 4) || begins_with(f, "PK\5\6", 4)) return dd_torch_read(f, which, err);
+    if (begins_with(f, legacy, 8))
+        return DD_FAIL(err, DD_ERR_UNSUPPORTED,
+                       "%s is in the format that torch.save had before PyTorch 1.6; load it and save it again",
+                       f->path);
+    DD_TRY(dd_safetensors_read(f, err));
+    if (which != DD_WHICH_AUTO)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: a safetensors file has no choice of ema and model", f->path);
+    return DD_OK;
+}
+
+dd_status dd_checkpoint_open(dd_tensors **out, const char *path, dd_which which, dd_err *err)
+{
+    DD_TRY(dd_tensors_map(out, path, "checkpoint", err));
+    const dd_status st = read_by_content(*out, which, err);
+    if (st != DD_OK) dd_tensors_close(out);
+    return st;
+}
+
+dd_status dd_which_find(dd_which *out, const char *name, dd_err *err)
+{
+    static const char *const names[] = {"auto", "ema", "model"};
+    *out = DD_WHICH_AUTO;
+    for (int i = 0; name && i < 3; i++) {
+        if (strcmp(name, names[i]) != 0) continue;
+        *out = (dd_which)i;
+        return DD_OK;
+    }
+    return name ? DD_FAIL(err, DD_ERR_ARG, "which: '%s' is none of auto, ema, model", name) : DD_OK;
+}
