@@ -17,7 +17,8 @@
 struct dydit_ctx {
     dd_err err;
     dd_log log;
-    dd_backend *be;  /* NULL after a failed dydit_open */
+    dd_backend *be; /* NULL after a failed dydit_open */
+    dd_which which;
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
     char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */

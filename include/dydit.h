@@ -87,6 +87,7 @@ typedef struct dydit_options {
      * "auto" (default): cuBLASLt where dydit_tune has measured it faster, else own. */
     const char *engine;
     const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
+    const char *which;      /* state dict of a training checkpoint: "ema", "model"; "auto" (default): ema, else model */
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -119,7 +120,8 @@ DYDIT_API dydit_status dydit_write_text(dydit_ctx *ctx, const char *path, const 
 DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format,
                                      char **text);
 
-/* Maps and checks a safetensors checkpoint of a DiT or DyDiT. preset: NULL to infer the geometry, or "DiT-XL/2",
+/* Maps and checks a checkpoint of a DiT or DyDiT: a safetensors file, or one of torch.save (.pt), in which nothing is
+ * executed. preset: NULL to infer the geometry, or "DiT-XL/2",
  * "DyDiT-S/4", …; contradictions with the file are errors. *model: own; keep ctx open as long. */
 DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
 DYDIT_API void dydit_model_close(dydit_model **model);

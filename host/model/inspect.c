@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Inspection: everything is gathered into one JSON document; the text form prints from it. */
 #include "host/model/inspect.h"
-#include "host/io/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "host/base/str.h"
 #include "host/io/json.h"
+#include "host/model/checkpoint.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
 
@@ -103,23 +103,31 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_tensors *f, 
     return DD_OK;
 }
 
-static dd_status build(json_t *doc, const char *path, const char *preset, dd_err *err)
+static dd_status open_model(dd_model **m, const dd_inspect_spec *spec, dd_err *why)
+{
+    dd_tensors *f = NULL;
+    DD_TRY(dd_checkpoint_open(&f, spec->path, spec->which, why));
+    return dd_model_adopt(m, f, spec->preset, why);
+}
+
+static dd_status build(json_t *doc, const dd_inspect_spec *spec, dd_err *err)
 {
     dd_tensors *f = NULL;
     dd_config c = {0};
     dd_model *m = NULL;
     dd_err why = {0};
-    DD_TRY(dd_safetensors_open(&f, path, err));
-    json_object_set_new(doc, "file", json_string(path));
-    json_object_set_new(doc, "format", json_string("safetensors"));
+    DD_TRY(dd_checkpoint_open(&f, spec->path, spec->which, err));
+    json_object_set_new(doc, "file", json_string(spec->path));
+    json_object_set_new(doc, "format", json_string(dd_tensors_format(f)));
+    if (dd_tensors_part(f)[0]) json_object_set_new(doc, "taken", json_string(dd_tensors_part(f)));
     json_object_set_new(doc, "bytes", json_integer((json_int_t)dd_tensors_bytes(f)));
     add_meta(doc, f);
     dd_status st = DD_OK;
-    if (dd_config_from_file(&c, f, preset, &why) == DD_OK) {
+    if (dd_config_from_file(&c, f, spec->preset, &why) == DD_OK) {
         add_config(doc, &c);
         st = add_keys(doc, &c, f, err);
         dd_config_fini(&c);
-        if (st == DD_OK && dd_model_open(&m, path, preset, &why) == DD_OK) {
+        if (st == DD_OK && open_model(&m, spec, &why) == DD_OK) {
             char id[32];
             snprintf(id, sizeof id, "%016" PRIx64, m->id);
             json_object_set_new(doc, "model_id", json_string(id));
@@ -190,7 +198,8 @@ static void text_tensors(dd_str *s, const json_t *doc)
 static dd_status to_text(const json_t *doc, char **out, dd_err *err)
 {
     dd_str s = {0};
-    dd_str_addf(&s, "file        %s, safetensors, %lld bytes\n", str(doc, "file"), num(doc, "bytes"));
+    dd_str_addf(&s, "file        %s, %s, %lld bytes\n", str(doc, "file"), str(doc, "format"), num(doc, "bytes"));
+    if (str(doc, "taken")[0]) dd_str_addf(&s, "taken       state dict '%s'\n", str(doc, "taken"));
     text_config(&s, doc);
     text_names(&s, doc, "missing");
     text_names(&s, doc, "unexpected");
@@ -201,12 +210,12 @@ static dd_status to_text(const json_t *doc, char **out, dd_err *err)
     return dd_str_take(&s, out, err);
 }
 
-dd_status dd_inspect(const char *path, const char *preset, int as_json, char **out, dd_err *err)
+dd_status dd_inspect(const dd_inspect_spec *spec, char **out, dd_err *err)
 {
     json_t *doc = json_object();
-    if (!doc) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-    dd_status st = build(doc, path, preset, err);
-    if (st == DD_OK) st = as_json ? dd_json_print(doc, out, err) : to_text(doc, out, err);
+    if (!doc) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", spec->path);
+    dd_status st = build(doc, spec, err);
+    if (st == DD_OK) st = spec->as_json ? dd_json_print(doc, out, err) : to_text(doc, out, err);
     json_decref(doc);
     return st;
 }
