@@ -62,6 +62,13 @@ static dd_status check_archive(reader *r)
     if (member(r, "constants.pkl", 13))
         return DD_FAIL(r->err, DD_ERR_UNSUPPORTED,
                        "%s is a TorchScript archive, which holds code; save its state dict with torch.save", path);
+    for (int i = 0; i < r->zip.n; i++) {
+        const dd_zip_member *m = &r->zip.members[i];
+        if (m->compressed)
+            return DD_FAIL(r->err, DD_ERR_UNSUPPORTED,
+                           "%s: zip member %.*s is compressed; save the file again with torch.save, which does not",
+                           path, (int)(m->name_bytes < 120 ? m->name_bytes : 120), m->name);
+    }
     if (!member(r, "data.pkl", 8))
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s is a zip archive without data.pkl, not one of torch.save", path);
     const dd_zip_member *order = member(r, "byteorder", 9);

@@ -138,7 +138,7 @@ static dd_status bad_member(const reader *r, const dd_zip_member *m, const char 
 }
 
 /* Finds the data behind the local header, which must say the same as the directory. */
-static dd_status read_local(const reader *r, dd_zip_member *m, const sizes *s, unsigned flags)
+static dd_status read_local(const reader *r, dd_zip_member *m, const sizes *s, unsigned flags, unsigned method)
 {
     if (s->offset > r->dir || r->dir - s->offset < LOCAL_BYTES || !signature(r, (size_t)s->offset, LOCAL_BYTES, 3, 4))
         return bad_member(r, m, "is not where the directory says");
@@ -153,7 +153,7 @@ static dd_status read_local(const reader *r, dd_zip_member *m, const sizes *s, u
     if (!read_zip64(h + LOCAL_BYTES + name_bytes, extra_bytes, &local))
         return bad_member(r, m, "has a header without its sizes");
     const bool later = flags & FLAG_DESCRIPTOR && local.packed == 0 && local.unpacked == 0;
-    if (load(h + 8, 2) != 0 || (!later && (local.packed != s->packed || local.unpacked != s->unpacked)))
+    if (load(h + 8, 2) != method || (!later && (local.packed != s->packed || local.unpacked != s->unpacked)))
         return bad_member(r, m, "has another size or method in its own header than in the directory");
     if (s->packed > room - name_bytes - extra_bytes) return bad_member(r, m, "reaches past the end of the data");
     m->data = h + LOCAL_BYTES + name_bytes + extra_bytes;
@@ -178,12 +178,9 @@ static dd_status read_entry(const reader *r, size_t *at, dd_zip_member *m)
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: zip archive: a member's name is empty, absolute, or not plain",
                        r->path);
     if (flags & FLAG_ENCRYPTED) return bad_member(r, m, "is encrypted");
-    if (method != 0)
-        return bad_member(r, m, "is compressed; save the file again with torch.save, which stores members");
-    if (!read_zip64(e + ENTRY_BYTES + m->name_bytes, extra_bytes, &s))
-        return bad_member(r, m, "has an entry without its sizes");
-    if (s.packed != s.unpacked) return bad_member(r, m, "is not compressed, but two sizes are given");
-    return read_local(r, m, &s, flags);
+    m->compressed = method != 0;
+    if (!m->compressed && s.packed != s.unpacked) return bad_member(r, m, "is not compressed, but two sizes are given");
+    return read_local(r, m, &s, flags, method);
 }
 
 static int by_place(const void *a, const void *b)

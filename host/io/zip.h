@@ -18,7 +18,8 @@ typedef struct dd_zip_member {
     size_t name_bytes;
     const unsigned char *data; /* [bytes] */
     size_t bytes;
-    size_t begin; /* of its local header in the file */
+    size_t begin;   /* of its local header in the file */
+    int compressed; /* then data is of no use */
 } dd_zip_member;
 
 typedef struct dd_zip {
