@@ -126,6 +126,19 @@ DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const cha
 DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
 DYDIT_API void dydit_model_close(dydit_model **model);
 
+typedef struct dydit_convert_options {
+    size_t size;
+    const char *dtype; /* of the network's weights: "f32", "f16", "bf16". Routers, token selection and the timestep
+                          embedder stay float32. NULL (default): every tensor keeps its bits */
+} dydit_convert_options;
+
+DYDIT_API void dydit_convert_options_init(dydit_convert_options *options, size_t size);
+
+/* Writes any checkpoint that can be read as one safetensors file, or nothing. options: NULL for defaults. *text: own; what
+ * was written, its last line ends with the SHA-256 of the file. NULL: not wanted. */
+DYDIT_API dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out,
+                                     const dydit_convert_options *options, char **text);
+
 /* A model with the shapes of a preset ("DyDiT-XL/2") and random weights, made in memory: for timing, it draws nothing.
  * input_size: of the latents; 0: 32. Equal seeds give equal weights. *model: own. */
 DYDIT_API dydit_status dydit_model_random(dydit_ctx *ctx, dydit_model **model, const char *preset, int input_size,

@@ -37,3 +37,24 @@ cp "$GOLDEN/torch_script.pt" "$TMP/x.pt"
 hostile 'TorchScript' 'TorchScript'
 cp "$GOLDEN/torch_before_1_6.pt" "$TMP/x.pt"
 hostile 'the format before 1.6' 'before PyTorch 1\.6'
+
+# ---- convert ----
+run convert "$TRAIN" a.safetensors
+equal 'convert' 0 "$status"
+equal 'the sum is that of the file' "sha256 $(sha256sum a.safetensors | cut -d' ' -f1)" "$(tail -n 1 "$OUT")"
+run convert "$FLAT" b.safetensors --quiet
+equal 'quiet' '' "$(cat "$OUT")"
+check 'both files of these weights give the same bytes' cmp a.safetensors b.safetensors
+run convert a.safetensors c.safetensors --dtype bf16
+check 'bf16 is smaller' test "$(wc -c <c.safetensors)" -lt "$(wc -c <a.safetensors)"
+run inspect c.safetensors
+check 'and runs' grep -q '^runs .*yes' "$OUT"
+for args in '' a.safetensors 'a.safetensors d.safetensors e.safetensors' 'a.safetensors d.safetensors --dtype f8' \
+    'a.safetensors ./a.safetensors'; do
+    # shellcheck disable=SC2086 # words
+    run convert $args
+    equal "wrong usage: convert $args" 2 "$status"
+done
+run convert "$TMP/x.pt" d.safetensors
+equal 'what cannot be read is not converted' 3 "$status"
+equal 'nothing else was written' 'a.safetensors b.safetensors c.safetensors' "$(echo *)"
