@@ -17,7 +17,8 @@ typedef struct cli_common {
 #define CLI_MODEL_ROWS(s_)                                                            \
     CLI_HEADING("model"),                                                             \
         CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0,                  \
-                "checkpoint of a DiT or DyDiT: safetensors or .pt"),                  \
+                "checkpoint of a DiT or DyDiT: safetensors, .pt or\n"                 \
+                "folder of diffusers"),                                               \
         CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,                 \
                 "geometry, e.g. DyDiT-XL/2; else from the file"),                     \
         CLI_ROW(s_, CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0, \

@@ -20,6 +20,11 @@ void dd_tensors_close(dd_tensors **file)
     free(f->tensors);
     json_decref(f->doc);
     if (f->map) munmap(f->map, f->bytes);
+    while (f->shards) {
+        dd_tensors *next = f->shards->next;
+        dd_tensors_close(&f->shards);
+        f->shards = next;
+    }
     while (f->owned) {
         dd_owned *next = f->owned->next;
         free(f->owned);
@@ -32,7 +37,7 @@ void dd_tensors_close(dd_tensors **file)
 
 const char *dd_tensors_path(const dd_tensors *file) { return file->path; }
 
-size_t dd_tensors_bytes(const dd_tensors *file) { return file->bytes; }
+size_t dd_tensors_bytes(const dd_tensors *file) { return file->bytes + file->bytes_shards; }
 
 const char *dd_tensors_format(const dd_tensors *file) { return file->format; }
 

@@ -25,6 +25,8 @@ struct dd_tensors {
     dd_text_pair *meta;
     int n_meta;
     dd_owned *owned;
+    dd_tensors *shards, *next; /* other sets that the tensors lie in, a list: closed with this one */
+    size_t bytes_shards;       /* of their files */
     const char *format, *part; /* see dd_tensors_format */
 };
 

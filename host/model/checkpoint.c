@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Which format a checkpoint has. */
+#define _POSIX_C_SOURCE 200809L
 #include "host/model/checkpoint.h"
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "host/io/tensors_internal.h"
+#include "host/model/diffusers.h"
 
 static bool begins_with(const dd_tensors *f, const char *bytes, size_t n)
 {
@@ -29,8 +32,18 @@ static dd_status read_by_content(dd_tensors *f, dd_which which, dd_err *err)
     return DD_OK;
 }
 
+static dd_status open_folder(dd_tensors **out, const char *path, dd_which which, dd_err *err)
+{
+    *out = NULL;
+    if (which != DD_WHICH_AUTO)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: a folder of diffusers has no choice of ema and model", path);
+    return dd_diffusers_open(out, path, err);
+}
+
 dd_status dd_checkpoint_open(dd_tensors **out, const char *path, dd_which which, dd_err *err)
 {
+    struct stat info;
+    if (path && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return open_folder(out, path, which, err);
     DD_TRY(dd_tensors_map(out, path, "checkpoint", err));
     const dd_status st = read_by_content(*out, which, err);
     if (st != DD_OK) dd_tensors_close(out);
