@@ -20,7 +20,7 @@ dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out, cons
     dydit_convert_options_init(&o, sizeof o);
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_convert_options", &ctx->err);
     if (st != DD_OK) return (dydit_status)st;
-    const dd_convert_spec spec = {.in = in, .out = out, .dtype = o.dtype, .which = ctx->which};
+    const dd_convert_spec spec = {.in = in, .out = out, .dtype = o.dtype, .choice = ctx->choice};
     dd_convert_report report;
     st = dd_convert(&spec, &report, &ctx->err);
     if (st != DD_OK || !text) return (dydit_status)st;

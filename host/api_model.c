@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "host/api_internal.h"
-#include "host/model/checkpoint.h"
 #include "host/model/inspect.h"
 #include "host/model/labels.h"
 #include "host/model/random.h"
@@ -15,7 +14,7 @@ dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset,
     if (!ctx || !path || !text) return DYDIT_ERR_ARG;
     dd_api_begin(ctx);
     *text = NULL;
-    const dd_inspect_spec spec = {path, preset, ctx->which, format == DYDIT_JSON};
+    const dd_inspect_spec spec = {path, preset, ctx->choice, format == DYDIT_JSON};
     return (dydit_status)dd_inspect(&spec, text, &ctx->err);
 }
 
@@ -50,7 +49,7 @@ dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **out, const char *pat
     if (!ctx || !out || !path) return DYDIT_ERR_ARG;
     dd_status st = begin_model(ctx, out, path);
     dd_tensors *file = NULL;
-    if (st == DD_OK) st = dd_checkpoint_open(&file, path, ctx->which, &ctx->err);
+    if (st == DD_OK) st = dd_checkpoint_open(&file, path, &ctx->choice, &ctx->err);
     if (st == DD_OK) st = dd_model_adopt(&(*out)->m, file, preset, &ctx->err);
     return end_model(ctx, out, st);
 }

@@ -88,6 +88,9 @@ typedef struct dydit_options {
     const char *engine;
     const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
     const char *which;      /* state dict of a training checkpoint: "ema", "model"; "auto" (default): ema, else model */
+    /* Numerics: "official", those of DiT's own code; "diffusers": frequencies of timesteps i/127, its epsilon before MLPs,
+     * guidance on all channels, no learned variance; "auto" (default): what the file's metadata say, else official. */
+    const char *compat;
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);

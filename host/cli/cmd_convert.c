@@ -19,6 +19,8 @@ static const cli_option options[] = {
         "embedder stay f32 (default: every tensor keeps its bits)"),
     ROW(CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0,
         "state dict of a training checkpoint; auto: ema, else model"),
+    ROW(CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0,
+        "write down whose numerics are meant (metadata compat)"),
     CLI_HEADING("talk"),
     CLI_TALK_ROWS(convert_args),
 };

@@ -8,21 +8,23 @@
 #include "dydit.h"
 
 typedef struct cli_common {
-    const char *ckpt, *preset, *which, *backend, *precision, *engine, *tune_cache;
+    const char *ckpt, *preset, *which, *compat, *backend, *precision, *engine, *tune_cache;
     int threads, device, verbose;
     bool quiet, no_graph, reproducible;
 } cli_common;
 
 /* Rows of a flag table for a struct s_ that holds `cli_common common`. */
-#define CLI_MODEL_ROWS(s_)                                                            \
-    CLI_HEADING("model"),                                                             \
-        CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0,                  \
-                "checkpoint of a DiT or DyDiT: safetensors, .pt or\n"                 \
-                "folder of diffusers"),                                               \
-        CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,                 \
-                "geometry, e.g. DyDiT-XL/2; else from the file"),                     \
-        CLI_ROW(s_, CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0, \
-                "state dict of a training checkpoint; auto: ema, else model")
+#define CLI_MODEL_ROWS(s_)                                                                       \
+    CLI_HEADING("model"),                                                                        \
+        CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0,                             \
+                "checkpoint of a DiT or DyDiT: safetensors, .pt or\n"                            \
+                "folder of diffusers"),                                                          \
+        CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,                            \
+                "geometry, e.g. DyDiT-XL/2; else from the file"),                                \
+        CLI_ROW(s_, CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0,            \
+                "state dict of a training checkpoint; auto: ema, else model"),                   \
+        CLI_ROW(s_, CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0, \
+                "whose numerics; auto: what the file says, else official")
 #define CLI_MACHINE_ROWS(s_)                                                                                         \
     CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cuda, cpu, ref or emu"),            \
         CLI_ROW(s_, INT, "device", 0, common.device, "N", "0", 0, 1023,                                              \

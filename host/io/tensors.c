@@ -67,3 +67,17 @@ const char *dd_tensors_meta(const dd_tensors *file, const char *key)
         if (strcmp(file->meta[i].key, key) == 0) return file->meta[i].value;
     return NULL;
 }
+
+bool dd_tensors_set_meta(dd_tensors *file, const char *key, const char *value)
+{
+    for (int i = 0; i < file->n_meta; i++) {
+        if (strcmp(file->meta[i].key, key) != 0) continue;
+        file->meta[i].value = value;
+        return true;
+    }
+    dd_text_pair *grown = realloc(file->meta, ((size_t)file->n_meta + 1) * sizeof *grown);
+    if (!grown) return false;
+    file->meta = grown;
+    file->meta[file->n_meta++] = (dd_text_pair){key, value};
+    return true;
+}

@@ -37,6 +37,9 @@ dd_status dd_tensors_map(dd_tensors **out, const char *path, const char *what, d
 /* Zeroed memory that is freed with the tensors, or NULL. */
 void *dd_tensors_own(dd_tensors *file, size_t bytes);
 
+/* Sets or replaces a metadata field; both texts outlive the tensors. False: out of memory. */
+bool dd_tensors_set_meta(dd_tensors *file, const char *key, const char *value);
+
 /* List the tensors of a mapped file; after a failure it can only be closed. */
 dd_status dd_safetensors_read(dd_tensors *file, dd_err *err);
 dd_status dd_torch_read(dd_tensors *file, dd_which which, dd_err *err);

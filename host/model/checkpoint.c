@@ -40,7 +40,7 @@ static dd_status open_folder(dd_tensors **out, const char *path, dd_which which,
     return dd_diffusers_open(out, path, err);
 }
 
-dd_status dd_checkpoint_open(dd_tensors **out, const char *path, dd_which which, dd_err *err)
+static dd_status open_any(dd_tensors **out, const char *path, dd_which which, dd_err *err)
 {
     struct stat info;
     if (path && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return open_folder(out, path, which, err);
@@ -50,14 +50,32 @@ dd_status dd_checkpoint_open(dd_tensors **out, const char *path, dd_which which,
     return st;
 }
 
-dd_status dd_which_find(dd_which *out, const char *name, dd_err *err)
+dd_status dd_checkpoint_open(dd_tensors **out, const char *path, const dd_checkpoint_choice *choice, dd_err *err)
 {
-    static const char *const names[] = {"auto", "ema", "model"};
-    *out = DD_WHICH_AUTO;
-    for (int i = 0; name && i < 3; i++) {
-        if (strcmp(name, names[i]) != 0) continue;
-        *out = (dd_which)i;
-        return DD_OK;
-    }
-    return name ? DD_FAIL(err, DD_ERR_ARG, "which: '%s' is none of auto, ema, model", name) : DD_OK;
+    static const dd_checkpoint_choice as_it_is = {0};
+    const dd_checkpoint_choice *c = choice ? choice : &as_it_is;
+    DD_TRY(open_any(out, path, c->which, err));
+    if (!c->compat || dd_tensors_set_meta(*out, "compat", c->compat)) return DD_OK;
+    dd_tensors_close(out);
+    return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for metadata", path);
+}
+
+/* Index of a name, or -1. "auto" and NULL: 0. */
+static int find(const char *name, const char *const names[3])
+{
+    for (int i = 0; name && i < 3; i++)
+        if (strcmp(name, names[i]) == 0) return i;
+    return name ? -1 : 0;
+}
+
+dd_status dd_checkpoint_choose(dd_checkpoint_choice *out, const char *which, const char *compat, dd_err *err)
+{
+    static const char *const parts[3] = {"auto", "ema", "model"}, *const numerics[3] = {"auto", "official",
+                                                                                        "diffusers"};
+    const int w = find(which, parts), c = find(compat, numerics);
+    *out = (dd_checkpoint_choice){0};
+    if (w < 0) return DD_FAIL(err, DD_ERR_ARG, "which: '%s' is none of auto, ema, model", which);
+    if (c < 0) return DD_FAIL(err, DD_ERR_ARG, "compat: '%s' is none of auto, official, diffusers", compat);
+    *out = (dd_checkpoint_choice){(dd_which)w, c ? numerics[c] : NULL};
+    return DD_OK;
 }

@@ -5,9 +5,17 @@
 
 #include "host/io/tensors.h"
 
-dd_status dd_checkpoint_open(dd_tensors **out, const char *path, dd_which which, dd_err *err);
+/* How a file is to be taken. Zero: as it is. */
+typedef struct dd_checkpoint_choice {
+    dd_which which;
+    const char *
+        compat; /* "official" or "diffusers": numerics, in place of what the file's metadata say; NULL: what they say */
+} dd_checkpoint_choice;
 
-/* "auto", "ema", "model"; ERR_ARG lists them. NULL: auto. */
-dd_status dd_which_find(dd_which *out, const char *name, dd_err *err);
+/* choice: NULL for zero. */
+dd_status dd_checkpoint_open(dd_tensors **out, const char *path, const dd_checkpoint_choice *choice, dd_err *err);
+
+/* From their names, "auto" being NULL; ERR_ARG lists them. */
+dd_status dd_checkpoint_choose(dd_checkpoint_choice *out, const char *which, const char *compat, dd_err *err);
 
 #endif

@@ -9,7 +9,6 @@
 #include "host/base/sizes.h"
 #include "host/io/safetensors.h"
 #include "host/io/tensors_internal.h"
-#include "host/model/checkpoint.h"
 #include "host/model/keys.h"
 
 typedef struct converter {
@@ -107,7 +106,7 @@ static dd_status describe(const char *path, dd_convert_report *report, dd_err *e
 static dd_status convert(converter *c)
 {
     DD_TRY(find_dtype(c));
-    DD_TRY(dd_checkpoint_open(&c->in, c->spec->in, c->spec->which, c->err));
+    DD_TRY(dd_checkpoint_open(&c->in, c->spec->in, &c->spec->choice, c->err));
     const int n = c->in->n_tensors;
     c->entries = calloc((size_t)n + 1, sizeof *c->entries);
     if (!c->entries) return DD_FAIL(c->err, DD_ERR_NOMEM, "%s: out of memory for %d tensors", c->in->path, n);

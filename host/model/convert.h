@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 #include "host/base/sha256.h"
-#include "host/io/tensors.h"
+#include "host/model/checkpoint.h"
 
 typedef struct dd_convert_spec {
     const char *in, *out;
     const char *dtype; /* "f32", "f16", "bf16": of the network's weights; NULL: every tensor keeps its bits */
-    dd_which which;
+    dd_checkpoint_choice choice;
 } dd_convert_spec;
 
 typedef struct dd_convert_report {

@@ -17,10 +17,11 @@
 
 #define STEM "diffusion_pytorch_model"
 #define MAX_PATH 4096
-#define N_META 8
+#define N_META 8 /* whole numbers */
 
 typedef struct geometry {
     int64_t heads, head_dim, layers, in_channels, out_channels, sample_size, patch_size, classes;
+    double norm_eps;
 } geometry;
 
 typedef struct mapper {
@@ -59,6 +60,8 @@ static dd_status read_fields(geometry *g, const json_t *doc, const char *path, d
     g->out_channels = g->in_channels;
     const json_t *out = json_object_get(doc, "out_channels");
     if (out && !json_is_null(out)) DD_TRY(dd_json_int(doc, "out_channels", 1, 8192, path, &g->out_channels, err));
+    const json_t *eps = json_object_get(doc, "norm_eps");
+    g->norm_eps = eps ? json_number_value(eps) : 1e-5;
     DD_TRY(require_text(doc, "norm_type", "ada_norm_zero", path, err));
     DD_TRY(require_text(doc, "activation_fn", "gelu-approximate", path, err));
     if (g->sample_size % g->patch_size != 0 || g->heads * g->head_dim % 4 != 0)
@@ -243,7 +246,7 @@ static dd_status add_meta(mapper *m)
                         {"depth", m->g.layers},           {"in_channels", m->g.in_channels},
                         {"input_size", m->g.sample_size}, {"patch_size", m->g.patch_size},
                         {"num_classes", m->g.classes},    {"learn_sigma", m->g.out_channels == 2 * m->g.in_channels}};
-    m->dst->meta = calloc(N_META, sizeof *m->dst->meta);
+    m->dst->meta = calloc(N_META + 1, sizeof *m->dst->meta);
     if (!m->dst->meta) return no_memory(m);
     for (int i = 0; i < N_META; i++) {
         char *text = dd_tensors_own(m->dst, 24);
@@ -251,6 +254,10 @@ static dd_status add_meta(mapper *m)
         snprintf(text, 24, "%lld", (long long)fields[i].value);
         m->dst->meta[m->dst->n_meta++] = (dd_text_pair){fields[i].key, text};
     }
+    char *eps = dd_tensors_own(m->dst, 32);
+    if (!eps) return no_memory(m);
+    snprintf(eps, 32, "%.17g", m->g.norm_eps);
+    m->dst->meta[m->dst->n_meta++] = (dd_text_pair){"norm_eps", eps};
     return DD_OK;
 }
 

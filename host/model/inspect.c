@@ -9,7 +9,6 @@
 
 #include "host/base/str.h"
 #include "host/io/json.h"
-#include "host/model/checkpoint.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
 
@@ -70,6 +69,7 @@ static void add_config(json_t *doc, const dd_config *c)
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
         json_object_set_new(o, field[i].name, json_integer(field[i].value));
     json_object_set_new(doc, "arch", json_string(c->arch));
+    json_object_set_new(doc, "compat", json_string(c->diffusers ? "diffusers" : "official"));
     json_object_set_new(doc, "dynamic", json_boolean(c->dynamic));
     json_object_set_new(doc, "config", o);
     if (!c->labels) return;
@@ -106,7 +106,7 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_tensors *f, 
 static dd_status open_model(dd_model **m, const dd_inspect_spec *spec, dd_err *why)
 {
     dd_tensors *f = NULL;
-    DD_TRY(dd_checkpoint_open(&f, spec->path, spec->which, why));
+    DD_TRY(dd_checkpoint_open(&f, spec->path, &spec->choice, why));
     return dd_model_adopt(m, f, spec->preset, why);
 }
 
@@ -116,7 +116,7 @@ static dd_status build(json_t *doc, const dd_inspect_spec *spec, dd_err *err)
     dd_config c = {0};
     dd_model *m = NULL;
     dd_err why = {0};
-    DD_TRY(dd_checkpoint_open(&f, spec->path, spec->which, err));
+    DD_TRY(dd_checkpoint_open(&f, spec->path, &spec->choice, err));
     json_object_set_new(doc, "file", json_string(spec->path));
     json_object_set_new(doc, "format", json_string(dd_tensors_format(f)));
     if (dd_tensors_part(f)[0]) json_object_set_new(doc, "taken", json_string(dd_tensors_part(f)));
@@ -173,8 +173,9 @@ static void text_config(dd_str *s, const json_t *doc)
     dd_str_addf(s, "units       %lld heads of %lld, %lld MLP groups of %lld%s\n", num(c, "num_heads"),
                 num(c, "head_dim"), num(c, "num_heads"), num(c, "group_size"),
                 json_is_true(json_object_get(doc, "dynamic")) ? ", switched by routers" : ", always on (no routers)");
-    dd_str_addf(s, "classes     %lld, guidance on %lld channels, %s variance\n", num(c, "num_classes"),
-                num(c, "cfg_channels"), num(c, "learn_sigma") ? "learned" : "fixed");
+    dd_str_addf(s, "classes     %lld, guidance on %lld channels, %s variance%s\n", num(c, "num_classes"),
+                num(c, "cfg_channels"), num(c, "learn_sigma") ? "learned" : "fixed",
+                strcmp(str(doc, "compat"), "diffusers") == 0 ? " that is not used, numerics of diffusers" : "");
     const json_t *labels = json_object_get(doc, "labels");
     if (labels)
         dd_str_addf(s, "labels      %s … %s\n", json_string_value(json_array_get(labels, 0)),

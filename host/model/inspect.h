@@ -3,11 +3,11 @@
 #ifndef DD_HOST_MODEL_INSPECT_H
 #define DD_HOST_MODEL_INSPECT_H
 
-#include "host/io/tensors.h"
+#include "host/model/checkpoint.h"
 
 typedef struct dd_inspect_spec {
     const char *path, *preset; /* preset: see dd_config_from_file */
-    dd_which which;
+    dd_checkpoint_choice choice;
     int as_json;
 } dd_inspect_spec;
 

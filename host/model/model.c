@@ -29,6 +29,7 @@ static dd_status hash_model(dd_model *m, const dd_key *keys, int n, dd_err *err)
         DD_TRY(st);
     }
     m->id = dd_hash(h, &m->cfg.num_heads, sizeof m->cfg.num_heads);
+    if (m->cfg.diffusers) m->id = dd_hash(m->id, &m->cfg.mlp_norm_eps, sizeof m->cfg.mlp_norm_eps);
     return DD_OK;
 }
 
@@ -93,7 +94,7 @@ dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd
 {
     dd_tensors *file = NULL;
     *out = NULL;
-    DD_TRY(dd_checkpoint_open(&file, path, DD_WHICH_AUTO, err));
+    DD_TRY(dd_checkpoint_open(&file, path, NULL, err));
     return dd_model_adopt(out, file, preset, err);
 }
 

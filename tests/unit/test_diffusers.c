@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Folders of diffusers (tests/golden/diffusers_dit.py): the same model under official names, and folders that lie. */
 #define _XOPEN_SOURCE 700
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 
 #include "host/io/safetensors.h"
 #include "host/model/checkpoint.h"
+#include "host/model/config.h"
+#include "host/model/temb.h"
 #include "support/golden.h"
 #include "tests/unit/scratch.h"
 
@@ -24,9 +27,16 @@
 /* Sums of 32 to 128 products in another order, two blocks: diffusers' own float32 is 2.3e-7 from its float64. */
 #define TOLERANCE 2e-6
 
-static void forward_near(const char *want)
+/* compat NULL: the default. */
+static void forward_near(const char *want, const char *backend, const char *compat)
 {
-    dydit_ctx *ctx = golden_ctx("cpu", 1);
+    dydit_options o;
+    dydit_ctx *ctx = NULL;
+    dydit_options_init(&o, sizeof o);
+    o.backend = backend;
+    o.precision = "fp32";
+    if (compat) o.compat = compat;
+    assert_int_equal(dydit_open(&ctx, &o), DYDIT_OK);
     dydit_model *model = golden_model(ctx, FOLDER);
     golden g = golden_open(EXPECTED);
     size_t nx, nt, ny;
@@ -50,7 +60,46 @@ static void forward_near(const char *want)
 static void forward(void **state)
 {
     (void)state;
-    forward_near("official");
+    forward_near("official", "cpu", NULL);
+    forward_near("official", "ref", "official");
+    forward_near("out", "cpu", "diffusers");
+    forward_near("out", "ref", "diffusers");
+}
+
+/* exp(-ln(10000) i / 127), and phases at the last timestep as PyTorch 2.2.2 has them. */
+static void frequencies(void **state)
+{
+    float f[2 * DD_TIME_FREQS];
+    (void)state;
+    dd_time_features_diffusers(f, 0);
+    for (int i = 0; i < DD_TIME_FREQS; i++) assert_true(f[i] == 1.0f && f[DD_TIME_FREQS + i] == 0.0f);
+    dd_time_features_diffusers(f, 1);
+    for (int i = 0; i < DD_TIME_FREQS; i++) /* the exponent has an error of 2^-24 of up to 9.2 */
+        assert_float_equal(f[DD_TIME_FREQS + i], sin(pow(10000, -i / 127.0)), 1e-6);
+    assert_float_equal(f[2 * DD_TIME_FREQS - 1], 1e-4, 1e-9);
+}
+
+static void config_of(const char *compat, dd_config *c)
+{
+    dd_err err = {0};
+    dd_tensors *f = NULL;
+    const dd_checkpoint_choice choice = {.compat = compat};
+    if (dd_checkpoint_open(&f, FOLDER, &choice, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_config_from_file(c, f, NULL, &err) != DD_OK) fail_msg("%s", err.text);
+    dd_tensors_close(&f);
+    dd_config_fini(c);
+}
+
+static void what_compat_changes(void **state)
+{
+    dd_config c;
+    (void)state;
+    config_of(NULL, &c);
+    assert_true(!c.diffusers && c.cfg_channels == 3 && c.mlp_norm_eps == 1e-6f);
+    config_of("official", &c);
+    assert_true(!c.diffusers && c.cfg_channels == 3 && c.mlp_norm_eps == 1e-6f);
+    config_of("diffusers", &c);
+    assert_true(c.diffusers && c.cfg_channels == 4 && c.mlp_norm_eps == 0.01f);
 }
 
 static void names_and_values(void **state)
@@ -58,7 +107,7 @@ static void names_and_values(void **state)
     dd_err err = {0};
     dd_tensors *f = NULL, *shard = NULL;
     (void)state;
-    if (dd_checkpoint_open(&f, FOLDER, DD_WHICH_AUTO, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_checkpoint_open(&f, FOLDER, NULL, &err) != DD_OK) fail_msg("%s", err.text);
     assert_string_equal(dd_tensors_format(f), "diffusers");
     assert_int_equal(dd_tensors_count(f), 12 + 2 * 10);
     assert_string_equal(dd_tensors_meta(f, "num_heads"), "2");
@@ -82,7 +131,7 @@ static void refused(dd_which which, dd_status want, const char *part)
 {
     dd_err err = {0};
     dd_tensors *f = NULL;
-    assert_int_equal(dd_checkpoint_open(&f, scratch_dir, which, &err), want);
+    assert_int_equal(dd_checkpoint_open(&f, scratch_dir, &(dd_checkpoint_choice){.which = which}, &err), want);
     assert_null(f);
     if (!strstr(err.text, scratch_dir) || !strstr(err.text, part)) fail_msg("\"%s\" lacks \"%s\"", err.text, part);
 }
@@ -139,7 +188,8 @@ static void bad_indices(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(names_and_values),
-                                       cmocka_unit_test(bad_configs), cmocka_unit_test(bad_indices)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward),          cmocka_unit_test(frequencies), cmocka_unit_test(what_compat_changes),
+        cmocka_unit_test(names_and_values), cmocka_unit_test(bad_configs), cmocka_unit_test(bad_indices)};
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -24,7 +24,7 @@ static dd_tensors *open_as(const char *path, dd_which which)
 {
     dd_err err = {0};
     dd_tensors *f = NULL;
-    if (dd_checkpoint_open(&f, path, which, &err) != DD_OK) fail_msg("%s", err.text);
+    if (dd_checkpoint_open(&f, path, &(dd_checkpoint_choice){.which = which}, &err) != DD_OK) fail_msg("%s", err.text);
     return f;
 }
 
@@ -32,7 +32,7 @@ static void refused(const char *path, dd_which which, dd_status want, const char
 {
     dd_err err = {0};
     dd_tensors *f = NULL;
-    assert_int_equal(dd_checkpoint_open(&f, path, which, &err), want);
+    assert_int_equal(dd_checkpoint_open(&f, path, &(dd_checkpoint_choice){.which = which}, &err), want);
     assert_null(f);
     if (!strstr(err.text, path) || !strstr(err.text, part)) fail_msg("\"%s\" lacks \"%s\"", err.text, part);
 }
