@@ -70,9 +70,10 @@ dd_status dd_tensors_map(dd_tensors **out, const char *path, const char *what, d
 void *dd_tensors_own(dd_tensors *f, size_t bytes)
 {
     size_t all;
-    if (!dd_add_size(sizeof(dd_owned), bytes, &all)) return NULL;
-    dd_owned *block = calloc(1, all);
+    if (!dd_add_size(sizeof(dd_owned), bytes, &all) || !dd_align_size(all, alignof(dd_owned), &all)) return NULL;
+    dd_owned *block = aligned_alloc(alignof(dd_owned), all);
     if (!block) return NULL;
+    memset(block, 0, all);
     block->next = f->owned;
     f->owned = block;
     return block->data;

@@ -40,7 +40,7 @@ typedef struct archive_bytes {
 
 static inline void archive_put(archive_bytes *a, uint64_t v, int n)
 {
-    for (int i = 0; i < n; i++) a->b[a->n++] = (unsigned char)(v >> (8 * i));
+    for (int i = 0; i < n; i++) a->b[a->n++] = (unsigned char)(i < 8 ? v >> (8 * i) : 0);
 }
 
 static inline void archive_add(archive_bytes *a, const void *data, size_t n)
