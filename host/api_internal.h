@@ -12,13 +12,15 @@
 #include "host/exec/decoder.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
+#include "host/model/checkpoint.h"
 #include "host/model/model.h"
 #include "host/plan/plan.h"
 
 struct dydit_ctx {
     dd_err err;
     dd_log log;
-    dd_backend *be;  /* NULL after a failed dydit_open */
+    dd_backend *be; /* NULL after a failed dydit_open */
+    dd_checkpoint_choice choice;
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
     char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */

@@ -193,7 +193,8 @@ dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_mode
     DD_TRY(build_schedule(&sch, set, err));
     *coefs = calloc((size_t)sch.n * DD_COEF_COUNT, sizeof **coefs);
     if (!*coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the solver's coefficients");
-    const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma, err);
+    const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma && !m->cfg.diffusers,
+                                         err);
     if (st == DD_OK) return DD_OK;
     free(*coefs);
     *coefs = NULL;

@@ -88,6 +88,10 @@ typedef struct dydit_options {
      * "auto" (default): cuBLASLt where dydit_tune has measured it faster, else own. */
     const char *engine;
     const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
+    const char *which;      /* state dict of a training checkpoint: "ema", "model"; "auto" (default): ema, else model */
+    /* Numerics: "official", those of DiT's own code; "diffusers": frequencies of timesteps i/127, its epsilon before MLPs,
+     * guidance on all channels, no learned variance; "auto" (default): what the file's metadata say, else official. */
+    const char *compat;
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -120,10 +124,24 @@ DYDIT_API dydit_status dydit_write_text(dydit_ctx *ctx, const char *path, const 
 DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format,
                                      char **text);
 
-/* Maps and checks a safetensors checkpoint of a DiT or DyDiT. preset: NULL to infer the geometry, or "DiT-XL/2",
+/* Maps and checks a checkpoint of a DiT or DyDiT: a safetensors file, or one of torch.save (.pt), in which nothing is
+ * executed. preset: NULL to infer the geometry, or "DiT-XL/2",
  * "DyDiT-S/4", …; contradictions with the file are errors. *model: own; keep ctx open as long. */
 DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
 DYDIT_API void dydit_model_close(dydit_model **model);
+
+typedef struct dydit_convert_options {
+    size_t size;
+    const char *dtype; /* of the network's weights: "f32", "f16", "bf16". Routers, token selection and the timestep
+                          embedder stay float32. NULL (default): every tensor keeps its bits */
+} dydit_convert_options;
+
+DYDIT_API void dydit_convert_options_init(dydit_convert_options *options, size_t size);
+
+/* Writes any checkpoint that can be read as one safetensors file, or nothing. options: NULL for defaults. *text: own; what
+ * was written, its last line ends with the SHA-256 of the file. NULL: not wanted. */
+DYDIT_API dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out,
+                                     const dydit_convert_options *options, char **text);
 
 /* A model with the shapes of a preset ("DyDiT-XL/2") and random weights, made in memory: for timing, it draws nothing.
  * input_size: of the latents; 0: 32. Equal seeds give equal weights. *model: own. */

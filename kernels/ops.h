@@ -20,7 +20,7 @@
 
 #define DD_CHUNK 8      /* elements of one slice-list entry: 16 bytes of bf16, 32 of float32 */
 #define DD_BLOCK 32     /* rows and columns of one block of DD_FMT_BF16_BLOCKS */
-#define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT; no affine weights */
+#define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT */
 #define DD_MAX_UNITS 64 /* heads or channel groups of one site */
 
 typedef void dd_task(void *arg, int item, int thread); /* thread: 0 .. n_threads-1 */
@@ -154,7 +154,7 @@ typedef struct dd_patch_embed_args {
     int32_t b, r, c, size, p, d;
 } dd_patch_embed_args;
 
-/* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine, eps DD_LN_EPS */
+/* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine */
 typedef struct dd_adaln_args {
     const float *x; /* [R*S,D] */
     void *y;        /* [R*S, ldy] or, with a list, [A, ldy] compact */
@@ -164,6 +164,7 @@ typedef struct dd_adaln_args {
     dd_cond_table cond;
     int64_t shift, scale; /* offsets of the vectors */
     int32_t r, s, d;
+    float eps; /* > 0, added to the variance */
 } dd_adaln_args;
 
 typedef enum dd_epilogue {

@@ -27,6 +27,8 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
     dydit_options_init(&o, sizeof o);
     o.engine = c->reproducible ? "own" : c->engine;
     o.tune_cache = c->tune_cache;
+    o.which = c->which;
+    o.compat = c->compat;
     o.backend = c->backend;
     o.threads = c->threads;
     o.device = c->device;

@@ -8,16 +8,23 @@
 #include "dydit.h"
 
 typedef struct cli_common {
-    const char *ckpt, *preset, *backend, *precision, *engine, *tune_cache;
+    const char *ckpt, *preset, *which, *compat, *backend, *precision, *engine, *tune_cache;
     int threads, device, verbose;
     bool quiet, no_graph, reproducible;
 } cli_common;
 
 /* Rows of a flag table for a struct s_ that holds `cli_common common`. */
-#define CLI_MODEL_ROWS(s_)                                                                                        \
-    CLI_HEADING("model"),                                                                                         \
-        CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0, "safetensors checkpoint of a DiT or DyDiT"), \
-        CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0, "geometry, e.g. DyDiT-XL/2; else from the file")
+#define CLI_MODEL_ROWS(s_)                                                                       \
+    CLI_HEADING("model"),                                                                        \
+        CLI_ROW(s_, TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0,                             \
+                "checkpoint of a DiT or DyDiT: safetensors, .pt or\n"                            \
+                "folder of diffusers"),                                                          \
+        CLI_ROW(s_, TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,                            \
+                "geometry, e.g. DyDiT-XL/2; else from the file"),                                \
+        CLI_ROW(s_, CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0,            \
+                "state dict of a training checkpoint; auto: ema, else model"),                   \
+        CLI_ROW(s_, CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0, \
+                "whose numerics; auto: what the file says, else official")
 #define CLI_MACHINE_ROWS(s_)                                                                                         \
     CLI_ROW(s_, TEXT, "backend", 0, common.backend, "NAME", "auto", 0, 0, "auto, cuda, cpu, ref or emu"),            \
         CLI_ROW(s_, INT, "device", 0, common.device, "N", "0", 0, 1023,                                              \
@@ -39,7 +46,7 @@ typedef struct cli_common {
 
 typedef int cli_command_fn(int n_words, char **words);
 
-cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info, cli_tune, cli_decode;
+cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_convert, cli_bench, cli_info, cli_tune, cli_decode;
 
 /* Context and, where model is not NULL, the model of --ckpt. On failure prints why and returns the exit code; whatever
  * was opened is closed by cli_close. */

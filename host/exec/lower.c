@@ -76,7 +76,8 @@ static void fill_adaln(const lowering *l, const dd_node *n, dd_adaln_args *a)
                          .scale = n->mod[1],
                          .r = l->rows,
                          .s = l->m->cfg.tokens,
-                         .d = l->m->cfg.hidden_size};
+                         .d = l->m->cfg.hidden_size,
+                         .eps = n->eps};
 }
 
 static void fill_gemm(const lowering *l, const dd_node *n, dd_gemm_args *a, int m)

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "host/io/json.h"
-#include "host/io/safetensors.h"
+#include "host/model/checkpoint.h"
 
 #define PATH_LEN 4096
 #define WEIGHTS "diffusion_pytorch_model.safetensors"
@@ -25,12 +25,6 @@ static bool is_file(const char *path)
 {
     struct stat s;
     return stat(path, &s) == 0 && S_ISREG(s.st_mode);
-}
-
-/* All files of weights are opened here. */
-static dd_status open_tensors(dd_tensors **out, const char *path, dd_err *err)
-{
-    return dd_safetensors_open(out, path, err);
 }
 
 static dd_status join(char *out, const char *folder, const char *name, dd_err *err)
@@ -82,7 +76,7 @@ dd_status dd_vae_open(dd_vae **out, const char *path, dd_err *err)
     DD_TRY(find_config(config, file, folder, &has_config, err));
     dd_vae *v = calloc(1, sizeof *v);
     if (!v) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-    DD_TRY_GOTO(st, open_tensors(&v->file, file, err), fail);
+    DD_TRY_GOTO(st, dd_checkpoint_open(&v->file, file, NULL, err), fail);
     v->path = dd_tensors_path(v->file);
     DD_TRY_GOTO(st, dd_vae_layout_find(v, err), fail);
     DD_TRY_GOTO(st, dd_vae_config_read(v, has_config ? config : NULL, err), fail);

@@ -197,7 +197,8 @@ static dd_status open_adaln(ck_bench_work *w, const ck_bench_case *c, dd_format 
 {
     dd_adaln_args *g = &w->args.adaln;
     const double live = c->rows ? c->rows : c->m;
-    *g = (dd_adaln_args){.y_format = format, .ldy = D, .scale = D, .r = c->m / TOKENS, .s = TOKENS, .d = D};
+    *g = (dd_adaln_args){
+        .y_format = format, .ldy = D, .scale = D, .r = c->m / TOKENS, .s = TOKENS, .d = D, .eps = DD_LN_EPS};
     g->x = ck_bench_numbers(w, (size_t)c->m * D);
     g->y = ck_bench_matrix(w, format, c->m, D);
     g->cond = conditions(w, 2 * D);

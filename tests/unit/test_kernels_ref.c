@@ -84,7 +84,8 @@ static void adaln_by_hand(void **state)
                        .scale = 5,
                        .r = 2,
                        .s = 1,
-                       .d = 4};
+                       .d = 4,
+                       .eps = 1e-6f};
     assert_int_equal(dd_ref_ops.adaln(&one->exec, &a), DD_OK);
     const double rstd = 1 / sqrt(5 + 1e-6);
     for (int i = 0; i < 4; i++) {

@@ -69,7 +69,7 @@ static void test_patch_embed(void)
 
 static dd_adaln_args good_adaln(void)
 {
-    return (dd_adaln_args){F(in), out, DD_FMT_F32, 8, {NULL, NULL}, table(), 0, 8, 1, 2, 8};
+    return (dd_adaln_args){F(in), out, DD_FMT_F32, 8, {NULL, NULL}, table(), 0, 8, 1, 2, 8, DD_LN_EPS};
 }
 
 static void test_adaln(void)
@@ -84,6 +84,7 @@ static void test_adaln(void)
     BAD(adaln, a.s = 0);
     BAD(adaln, a.d = 0);
     BAD(adaln, a.ldy = 7);
+    BAD(adaln, a.eps = 0);
     BAD(adaln, a.rows.idx = I(in));
     BAD(adaln, a.cond.table = NULL);
     BAD(adaln, a.cond.slot = NULL);
