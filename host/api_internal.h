@@ -5,6 +5,8 @@
 
 #include <stdatomic.h>
 
+#include <jansson.h>
+
 #include "dydit.h"
 #include "host/base/log.h"
 #include "host/base/status.h"
@@ -59,10 +61,10 @@ struct dydit_result {
     dydit_model *model;
     dd_settings set;
     dd_plan *plan;
-    int64_t n;
+    int64_t n, first; /* first: number of the first image */
     int *labels;
-    dd_sample_out out;
-    int steps_done; /* of a preview, else all */
+    dd_sample_out out; /* latents and hits NULL: handed out batch by batch */
+    int steps_done;    /* of a preview, else all */
     uint64_t weight_bytes;
     int has_dense; /* dense steps were timed */
     int has_profile;
@@ -145,6 +147,21 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err);
 
 /* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
 dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
+
+/* ERR_ARG where batch_done took the pictures of the run. */
+dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err);
+
+/* api_picture.c: clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
+uint8_t dd_picture_byte(float x);
+
+/* api_rgb.c: what becomes of results as plain colours. ERR_UNSUPPORTED where this model makes no pictures. */
+dd_status dd_rgb_check(const dydit_model *model, const char *what, dd_err *err);
+int dd_rgb_side(const dydit_model *model); /* of its pictures, in pixels */
+/* All pictures of the result, [n,side,side,3]; gray ones have three equal channels. */
+dd_status dd_rgb_pictures(const dydit_result *r, uint8_t *rgb, dd_err *err);
+
+/* api_set_doc.c: all that the pictures of a set depend on, as a JSON object. */
+dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
 
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);

@@ -68,8 +68,7 @@ static void put(sheet *s, int64_t i, int x, int y, const uint8_t *colour)
             memcpy(s->pixels + ((py + zy) * s->w + px + zx) * s->channels, colour, (size_t)s->channels);
 }
 
-/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
-static uint8_t to_byte(float v)
+uint8_t dd_picture_byte(float v)
 {
     const float p = 127.5f * v + 128.0f;
     return p >= 255.0f ? 255 : p > 0.0f ? (uint8_t)p : 0;
@@ -84,7 +83,7 @@ static void draw_pictures(sheet *s, const dydit_result *r)
         for (int py = 0; py < s->side; py++)
             for (int px = 0; px < s->side; px++) {
                 const size_t at = (size_t)py * (size_t)s->side + (size_t)px;
-                for (int c = 0; c < s->channels; c++) colour[c] = to_byte(x[(size_t)c * plane + at]);
+                for (int c = 0; c < s->channels; c++) colour[c] = dd_picture_byte(x[(size_t)c * plane + at]);
                 put(s, i, px, py, colour);
             }
     }
@@ -176,7 +175,7 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     add_text(t, "dydit:guidance", "%g on %d channels at timesteps %d-%d", set->guided ? set->cfg_scale : 1.0,
              set->cfg_channels, set->cfg_lo, set->cfg_hi);
     add_text(t, "dydit:seed", "%" PRIu64 " (%s, image %lld)", set->seed, set->batch_mode ? "batch" : "per-image",
-             (long long)s->first);
+             (long long)(r->first + s->first));
     add_text(t, "dydit:rng", "%s", set->rng);
     add_text(t, "dydit:precision", "%s", set->precision);
     if (r->steps_done < r->plan->n_steps)
@@ -197,6 +196,7 @@ static dd_status write_sheet(const dydit_result *r, const char *path, const dydi
     const int c = r->model->m->cfg.in_channels;
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    DD_TRY(dd_result_has_pictures(r, path, err));
     if (!token_map && c != 1 && c != 3)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED,
                        "%s: %s makes latents of %d channels, which need a VAE to become pictures", path,

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLI_MAX_OPTIONS 64
+#define CLI_MAX_OPTIONS 96
 #define CLI_LIST_MAX 32
 
 typedef enum cli_type {

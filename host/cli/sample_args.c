@@ -45,7 +45,7 @@ static const cli_option options[] = {
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0,
         "the pictures as a grid, PNG (default " DEFAULT_PICTURE ", unless\n"
-        "--sample-dir, --latents-out or --trajectory-out is given)"),
+        "--sample-dir, --latents-out, --trajectory-out or --npz is given)"),
     ROW(TEXT, "sample-dir", 0, sample_dir, "DIR", 0, 0, 0, "one PNG per picture, 000000.png and on"),
     ROW(TEXT, "latents-out", 0, latents_out, "FILE", 0, 0, 0, "the latents, safetensors"),
     ROW(TEXT, "trajectory-out", 0, trajectory_out, "FILE", 0, 0, 0, "latents and decisions of every step, safetensors"),
@@ -56,6 +56,14 @@ static const cli_option options[] = {
     ROW(INT, "preview-interval", 0, preview_interval, "N", "0", 0, 100000,
         "every N steps write what the pictures will be; 0: never"),
     ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0, "previews go here (default: --output)"),
+    CLI_HEADING("a set for an FID (docs/fid.md)"),
+    ROW(TEXT, "npz", 0, npz, "FILE", 0, 0, 0,
+        "all pictures as one array, written batch by batch; FILE with\n"
+        ".json for .npz says how they were made"),
+    ROW(FLAG, "resume", 0, resume, 0, 0, 0, 0, "go on with the --npz of a run that was stopped, if there is one"),
+    ROW(CHOICE, "fid-preset", 0, fid_preset, "dit-256|dit-512", 0, 0, 0,
+        "50000 pictures by 250 steps of ddpm, random labels, guidance\n"
+        "1.5 on 3 channels; for --npz"),
     CLI_HEADING("machine"),
     CLI_MACHINE_ROWS(sample_args),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
@@ -132,9 +140,12 @@ int sample_parse(sample_job *job, int n_words, char **words)
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
+    if (rc == CLI_OK) rc = sample_set_check(job);
+    if (rc == CLI_OK) rc = sample_preset_apply(job);
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
-    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
+    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out && !a->npz)
+        job->picture = DEFAULT_PICTURE;
     if (a->preview_interval > 0) {
         job->preview = a->preview_path ? a->preview_path : job->picture;
         if (!job->preview) {
@@ -149,6 +160,7 @@ int sample_parse(sample_job *job, int n_words, char **words)
 static const char *picture_flag(const sample_args *a)
 {
     return a->output                 ? "--output"
+           : a->npz                  ? "--npz"
            : a->sample_dir           ? "--sample-dir"
            : a->preview_interval > 0 ? "--preview-interval"
                                      : NULL;
@@ -159,7 +171,7 @@ static int check_latent_model(sample_job *job)
     const sample_args *a = &job->a;
     if (!job->info.is_latent || a->dry_run) return CLI_OK;
     const int channels = job->info.in_channels;
-    if (!a->latents_out && !a->trajectory_out) {
+    if (!a->latents_out && !a->trajectory_out && !a->npz) {
         return cli_fail(
             CLI_USAGE, "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE",
             a->common.ckpt, channels);
@@ -193,6 +205,10 @@ int sample_check_model(sample_job *job)
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);
     }
+    if (job->preset_size > 0 && job->preset_size != pixels) {
+        return cli_fail(CLI_USAGE, "--fid-preset %s: the pictures of %s have %d x %d pixels", job->a.fid_preset,
+                        job->a.common.ckpt, pixels, pixels);
+    }
     return check_latent_model(job);
 }
 
@@ -224,6 +240,7 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->compare_dense = a->compare_dense;
     o->keep_trajectory = a->trajectory_out != NULL;
     o->preview_interval = a->preview_interval;
+    if (a->npz) o->batch_done = sample_set_batch;
     o->user = job;
     o->max_mem = a->max_mem;
 }
