@@ -448,7 +448,7 @@ $(O)/emu/device.o $(EMU_PACK_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-EMU_LAUNCH_OBJ := $(addprefix $(O)/emu/,test_tiles.o test_refuse.o refuse_ops.o refuse_gemm.o)
+EMU_LAUNCH_OBJ := $(addprefix $(O)/emu/,test_tiles.o test_refuse.o refuse_ops.o refuse_gemm.o refuse_picture.o)
 $(EMU_LAUNCH_OBJ): INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
 $(EMU_LAUNCH_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(B)/flags
 	$(call say,CC,$<)
@@ -460,7 +460,7 @@ $(call say,LINK,$@)
 @echo "$(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)" >$@.inputs
 $(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)
 endef
-$(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o
+$(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o $(O)/emu/refuse_picture.o
 $(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call link_emu,$(LIB_A))
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(O)/emu/plugin_cuda_lt_load.o $(EMU_LT) $(EMU_CUDA) $(EMU_A) $(LIB_A)

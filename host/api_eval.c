@@ -142,7 +142,7 @@ static dd_status measure(const void *run, int batch, uint64_t *bytes, uint64_t *
     const evaluation *e = run;
     const dd_weight_store *there = e->model->weights;
     DD_TRY(dd_evaluate_bytes(e->job, batch, bytes, err));
-    *bytes += dd_weights_bytes(e->model->m, e->job->be, e->job->input == DD_FMT_F32 ? DD_F32 : DD_BF16);
+    *bytes += dd_weights_bytes(e->model->m, e->job->be, dd_format_dtype(e->job->input));
     *device_bytes = *bytes - (there ? there->bytes : 0);
     return DD_OK;
 }

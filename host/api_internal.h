@@ -11,6 +11,7 @@
 #include "host/base/log.h"
 #include "host/base/status.h"
 #include "host/exec/backend.h"
+#include "host/exec/decoder.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
 #include "host/model/model.h"
@@ -36,6 +37,12 @@ struct dydit_model {
     dd_weight_store *weights; /* packed at the first run */
 };
 
+struct dydit_vae {
+    dydit_ctx *ctx;
+    dd_vae *v;
+    dd_decoder_weights *weights; /* packed when something is decoded first */
+};
+
 struct dydit_plan {
     dydit_model *model;
     dd_plan *plan;
@@ -52,10 +59,20 @@ typedef struct dd_settings {
     int cfg_channels, cfg_lo, cfg_hi;
     int guided; /* cfg_scale above 1 */
     int noisy;  /* the solver adds noise */
+    int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char backend[160];
 } dd_settings;
+
+/* Pictures of a result, once they are decoded. */
+typedef struct dd_decoded {
+    uint8_t *pictures; /* [n,side,side,3], NULL: none */
+    int side;
+    double seconds;
+    uint64_t peak_bytes; /* while decoding, all of the result and the model's weights included */
+    int tiled;
+} dd_decoded;
 
 struct dydit_result {
     dydit_model *model;
@@ -69,6 +86,8 @@ struct dydit_result {
     int has_dense; /* dense steps were timed */
     int has_profile;
     dd_profile profile; /* seconds of every kind of op */
+    dd_decoded decoded;
+    int is_batch; /* of a run that goes on: borrows all but decoded */
 };
 
 /* Begins a call: forgets the last message. */
@@ -151,17 +170,43 @@ dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
 /* ERR_ARG where batch_done took the pictures of the run. */
 dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err);
 
-/* api_picture.c: clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
-uint8_t dd_picture_byte(float x);
-
 /* api_rgb.c: what becomes of results as plain colours. ERR_UNSUPPORTED where this model makes no pictures. */
-dd_status dd_rgb_check(const dydit_model *model, const char *what, dd_err *err);
-int dd_rgb_side(const dydit_model *model); /* of its pictures, in pixels */
-/* All pictures of the result, [n,side,side,3]; gray ones have three equal channels. */
-dd_status dd_rgb_pictures(const dydit_result *r, uint8_t *rgb, dd_err *err);
+dd_status dd_rgb_check(const dydit_model *model, const dydit_vae *vae, const char *what, dd_err *err);
+int dd_rgb_side(const dydit_model *model, const dydit_vae *vae); /* of its pictures, in pixels */
+/* All pictures of the result, [n,side,side,3]; gray ones have three equal channels. ERR_ARG where its latents are of a VAE
+ * and were not decoded. */
+dd_status dd_rgb_pictures(const dydit_result *r, const dydit_vae *vae, uint8_t *rgb, dd_err *err);
 
 /* api_set_doc.c: all that the pictures of a set depend on, as a JSON object. */
-dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
+dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *o,
+                          const dydit_set_options *set, dd_err *err);
+/* api_view.c: how latents become pixels. */
+typedef struct dd_view {
+    int channels;                                                  /* of a pixel */
+    void (*pixel)(const float *x, size_t plane, uint8_t *channel); /* x: a place in the first plane */
+    const char *name;                                              /* of a preview; NULL: it is the picture */
+} dd_view;
+dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview, const char *path, dd_err *err);
+extern const dd_view dd_view_rgb; /* of pictures in planes of red, green and blue */
+/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
+uint8_t dd_api_to_byte(float v);
+
+/* Pictures, or latents, in planes. */
+typedef struct dd_pictures {
+    int64_t n;
+    int h, w;
+    const float *values; /* [n,3,h,w], about -1 to 1; latents: [n,C,h,w] */
+} dd_pictures;
+
+/* api_picture.c */
+dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
+
+/* api_decode.c. Of the result's context, for its latents? */
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err);
+/* dydit_vae_decode without the beginning of a call. */
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
+                        dd_err *err);
 
 /* api_stats.c: figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);

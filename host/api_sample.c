@@ -36,7 +36,7 @@ static int on_preview(void *user, const dd_sample_state *st)
     return u->o.preview ? u->o.preview(u->o.user, u->r, st->step + 1) : 0;
 }
 
-/* The batch as a result of its own, which borrows from the run's. */
+/* The batch as a result of its own. */
 static int on_batch(void *user, const dd_sample_state *st)
 {
     run *u = user;
@@ -45,7 +45,10 @@ static int on_batch(void *user, const dd_sample_state *st)
     batch.first = u->r->first + st->first;
     batch.labels = u->r->labels + st->first;
     batch.steps_done = st->steps;
-    return u->o.batch_done(u->o.user, &batch);
+    batch.is_batch = 1;
+    const int stop = u->o.batch_done(u->o.user, &batch);
+    free(batch.decoded.pictures);
+    return stop;
 }
 
 /* Reads `first` or `second` (may be NULL) from a file of inputs. */
@@ -151,6 +154,7 @@ static dd_status execute(run *u, dd_err *err)
                          .first = r->first,
                          .labels = r->labels,
                          .noise_rows = r->set.guided ? 2 : 1,
+                         .noise_drawn = r->set.draws != 0,
                          .seed = r->set.seed,
                          .batch_mode = r->set.batch_mode,
                          .latents_in = u->latents_in,
@@ -216,6 +220,7 @@ void dydit_result_close(dydit_result **result)
     dd_sample_out_fini(&r->out);
     dd_plan_free(&r->plan);
     free(r->labels);
+    free(r->decoded.pictures);
     free(r);
     *result = NULL;
 }

@@ -19,6 +19,7 @@
 
 struct dydit_set {
     dydit_model *model;
+    dydit_vae *vae; /* or NULL */
     dd_npz_shape shape;
     dd_npz_file *file; /* NULL: the set is whole, there is nothing to write */
     char *protocol;    /* path of OUT.json */
@@ -55,7 +56,7 @@ static dd_status check_options(const dydit_model *model, const dydit_sample_opti
     if (whole->latents_in || whole->noise_in)
         return DD_FAIL(err, DD_ERR_ARG, "%s: a set is drawn from its seed, not from %s", o->npz,
                        whole->latents_in ? whole->latents_in : whole->noise_in);
-    DD_TRY(dd_rgb_check(model, o->npz, err));
+    DD_TRY(dd_rgb_check(model, o->vae, o->npz, err));
     return dd_outfile_check(o->npz, err);
 }
 
@@ -75,12 +76,13 @@ static void put_text(json_t *doc, const char *key, const char *text)
 static dd_status make_doc(dydit_set *s, const dydit_sample_options *whole, const dydit_set_options *o, dd_err *err)
 {
     json_t *settings;
-    DD_TRY(dd_set_settings(&settings, s->model, whole, err));
+    DD_TRY(dd_set_settings(&settings, s->model, whole, o, err));
     json_t *doc = s->doc = json_object();
     put_text(doc, "schema", SCHEMA);
     json_object_set_new(doc, "schema_version", json_integer(SCHEMA_VERSION));
     put_text(doc, "npz", file_name(o->npz));
     put_text(doc, "model_file", file_name(s->model->m->path));
+    put_text(doc, "vae_file", o->vae ? file_name(o->vae->v->path) : NULL);
     put_text(doc, "preset", o->preset);
     put_text(doc, "deviates", o->deviates);
     json_object_set_new(doc, "settings", settings);
@@ -108,7 +110,7 @@ static dd_status open_set(dydit_set *s, const dydit_sample_options *whole, const
 {
     bool is_whole = false;
     DD_TRY(check_options(s->model, whole, o, err));
-    const int side = dd_rgb_side(s->model);
+    const int side = dd_rgb_side(s->model, o->vae);
     s->shape = (dd_npz_shape){whole->n_images, side, side};
     DD_TRY(dd_npz_check(&s->shape, o->npz, err));
     DD_TRY(name_protocol(s, o->npz, err));
@@ -135,6 +137,7 @@ dydit_status dydit_set_open(dydit_set **set, dydit_model *model, const dydit_sam
     if (st == DD_OK) st = dd_api_options(&o, sizeof o, options, "dydit_set_options", err);
     if (st == DD_OK) {
         s->model = model;
+        s->vae = o.vae;
         st = open_set(s, &w, &o, err);
     }
     if (st != DD_OK) dydit_set_close(set);
@@ -156,7 +159,7 @@ static dd_status add(dydit_set *s, const dydit_result *r, dd_err *err)
         if (!s->pixels) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for %lld pictures", (long long)r->n);
         s->room = r->n;
     }
-    DD_TRY(dd_rgb_pictures(r, s->pixels, err));
+    DD_TRY(dd_rgb_pictures(r, s->vae, s->pixels, err));
     return dd_npz_file_append(s->file, s->pixels, r->n, err);
 }
 

@@ -68,6 +68,33 @@ static void put_settings(json_t *o, const dd_settings *s)
     json_object_set_new(o, "precision", json_string(s->precision));
 }
 
+static dd_status put_vae(json_t *o, const dydit_set_options *set, dd_err *err)
+{
+    dydit_decode_options d;
+    dydit_decode_options_init(&d, sizeof d);
+    d.tiling = DYDIT_TILING_OFF;
+    DD_TRY(dd_api_options(&d, sizeof d, set->decode, "dydit_decode_options", err));
+    if (!set->vae) {
+        json_object_set_new(o, "vae", json_null());
+        return DD_OK;
+    }
+    if (d.tiling != DYDIT_TILING_OFF && d.tiling != DYDIT_TILING_ON)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: a set is decoded in tiles or not, whatever memory there is", set->npz);
+    const dd_vae_config *c = &set->vae->v->cfg;
+    json_t *vae = json_object();
+    put_hex(vae, "weights_crc32", 8, weights_crc(set->vae->v->file));
+    json_object_set_new(vae, "factor", json_integer(dd_vae_factor(c)));
+    json_object_set_new(vae, "groups", json_integer(c->groups));
+    json_object_set_new(vae, "scaling", json_real((double)c->scaling));
+    if (d.tiling == DYDIT_TILING_ON) {
+        const int size = d.tile_size ? d.tile_size : c->sample_size / dd_vae_factor(c);
+        json_object_set_new(vae, "tile_size", json_integer(size));
+        json_object_set_new(vae, "tile_overlap", json_real(d.tile_overlap));
+    }
+    json_object_set_new(o, "vae", vae);
+    return DD_OK;
+}
+
 static dd_status put_plan(json_t *o, const dydit_model *model, const dd_settings *s, const dydit_sample_options *opt,
                           dd_err *err)
 {
@@ -79,13 +106,14 @@ static dd_status put_plan(json_t *o, const dydit_model *model, const dd_settings
     return DD_OK;
 }
 
-dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *opt, dd_err *err)
+dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *opt,
+                          const dydit_set_options *set, dd_err *err)
 {
     dd_settings s;
     char engine[64] = "";
     *out = NULL;
     DD_TRY(dd_settings_resolve(&s, model, opt, err));
-    const int side = dd_rgb_side(model);
+    const int side = dd_rgb_side(model, set->vae);
     json_t *o = json_object();
     json_object_set_new(o, "shape", json_pack("[Iiii]", (json_int_t)opt->n_images, side, side, 3));
     json_object_set_new(o, "version", json_string(dydit_version()));
@@ -100,8 +128,8 @@ dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sa
         json_object_set_new(o, "engine", json_string(engine));
         json_object_set_new(o, "batch_size", json_integer(s.batch_size));
     }
-    json_object_set_new(o, "vae", json_null());
-    const dd_status st = put_plan(o, model, &s, opt, err);
+    dd_status st = put_vae(o, set, err);
+    if (st == DD_OK) st = put_plan(o, model, &s, opt, err);
     if (st == DD_OK) *out = o;
     else json_decref(o);
     return st;

@@ -69,6 +69,9 @@ dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
     s->dense_seconds = r->out.dense_seconds;
     s->speedup = s->dense_seconds > 0 && s->seconds > 0 ? s->dense_seconds / s->seconds : 0;
     s->peak_bytes = r->weight_bytes + r->out.session_bytes;
+    if (r->decoded.peak_bytes > s->peak_bytes) s->peak_bytes = r->decoded.peak_bytes;
+    s->decode_seconds = r->decoded.seconds;
+    s->decode_tiled = r->decoded.tiled;
     s->programs = r->out.graphs.programs;
     s->graphs = r->out.graphs.live;
     s->graph_nodes = r->out.graphs.nodes;
@@ -139,6 +142,10 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
     json_object_set_new(doc, "graphs",
                         json_pack("{sisisisi}", "programs", s->programs, "graphs", s->graphs, "nodes", s->graph_nodes,
                                   "recorded", s->graphs_recorded));
+    if (r->decoded.pictures)
+        json_object_set_new(
+            doc, "decode",
+            json_pack("{sfsbsi}", "seconds", s->decode_seconds, "tiled", s->decode_tiled, "side", r->decoded.side));
     if (r->has_dense) {
         json_object_set_new(doc, "dense_seconds", json_real(s->dense_seconds));
         json_object_set_new(doc, "speedup", json_real(s->speedup));
@@ -172,6 +179,10 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
     if (r->has_dense)
         dd_str_addf(&out, "dense     %.2f s in the same run: measured speed-up %.2f, %.0f %% of the MAC ratio\n",
                     s->dense_seconds, s->speedup, s->mac_ratio > 0 ? 100 * s->speedup / s->mac_ratio : 0.0);
+    if (r->decoded.pictures)
+        dd_str_addf(&out, "decoded   to %d x %d pixels in %.2f s, %.3g images/s%s\n", r->decoded.side, r->decoded.side,
+                    s->decode_seconds, s->decode_seconds > 0 ? (double)s->images / s->decode_seconds : 0.0,
+                    s->decode_tiled ? ", in tiles" : "");
     dd_str_addf(&out, "memory    %.1f MB, weights included\n", (double)s->peak_bytes / 1e6);
     return dd_str_take(&out, text, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The seam between host and kernels: argument structs, function types and the table that each backend fills.
  *
- * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
+ * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · P pixels · D width · H heads ·
  * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
  * Inputs of GEMMs and attention may be of fewer bits (dd_format); sums, statistics, gates and the residual stream x never
  * are.
@@ -259,22 +259,37 @@ typedef struct dd_noise_args {
     int32_t b;
 } dd_noise_args;
 
-typedef enum dd_solver { DD_SOLVER_DDPM, DD_SOLVER_DDIM } dd_solver;
+/* The last two are linear multistep methods: they keep what earlier steps predicted. */
+typedef enum dd_solver {
+    DD_SOLVER_DDPM,
+    DD_SOLVER_DDIM,
+    DD_SOLVER_DPMPP2M,
+    DD_SOLVER_UNIPC,
+    DD_SOLVER_COUNT
+} dd_solver;
 
-/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. */
+/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. Those that a solver does not
+ * have are 0. */
 enum {
     DD_COEF_X = 0, /* x0 = X x - E eps */
     DD_COEF_E,
-    DD_COEF_MX0,   /* next x = MX0 x0 + MXT x + ME eps + sigma noise */
-    DD_COEF_MXT,   /* ddpm */
+    DD_COEF_MX0,   /* next x = MX0 x0 + MXT y + MX1 x0_1 + ME eps + sigma noise; y is x, corrected by unipc */
+    DD_COEF_MXT,   /* all but ddim */
     DD_COEF_ME,    /* ddim */
     DD_COEF_SIGMA, /* ddim; ddpm: 1 where noise is added, 0 at the last step */
     DD_COEF_LOG_MIN, /* ddpm: sigma = exp(l/2), l = w LOG_MAX + (1-w) LOG_MIN, w = (v+1)/2, v the learned variance value */
     DD_COEF_LOG_MAX,
+    DD_COEF_MX1, /* dpmpp2m, unipc */
+    DD_COEF_CY,  /* unipc: y = CY y_1 + C0 x0 + C1 x0_1 + C2 x0_2; y = x where CY is 0 */
+    DD_COEF_C0,
+    DD_COEF_C1,
+    DD_COEF_C2,
     DD_COEF_COUNT
 };
 
-/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. */
+/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. What is kept
+ * of earlier steps moves on by one: x0_2 = x0_1, x0_1 = x0, y_1 = y. It is read only where its coefficient is not 0, so
+ * that the first step needs none. */
 typedef struct dd_solve_args {
     dd_solver solver;
     const float *coef;  /* [steps, DD_COEF_COUNT] */
@@ -283,13 +298,87 @@ typedef struct dd_solve_args {
     const float *noise; /* [B,C,size,size]; read only where SIGMA is not 0 */
     float *x0;          /* [B,C,size,size] prediction of the final picture, or NULL */
     int32_t b, c, co, size;
+    float *x0_1, *x0_2, *y_1; /* [B,C,size,size] each; x0_1 of dpmpp2m and unipc, the others of unipc only */
 } dd_solve_args;
+
+static inline int dd_solver_known(dd_solver s) { return s >= DD_SOLVER_DDPM && s < DD_SOLVER_COUNT; }
+
+static inline int dd_solver_multistep(dd_solver s) { return s == DD_SOLVER_DPMPP2M || s == DD_SOLVER_UNIPC; }
+
+/* Does a solve have all that it keeps from step to step? */
+static inline int dd_solve_kept_ok(const dd_solve_args *a)
+{
+    if (dd_solver_multistep(a->solver) && a->x0_1 == NULL) return 0;
+    return a->solver != DD_SOLVER_UNIPC || (a->x0_2 != NULL && a->y_1 != NULL);
+}
 
 typedef struct dd_copy_args {
     void *dst;
     const void *src;
     size_t bytes;
 } dd_copy_args;
+
+/* Pictures of a decoder lie in rows of pixels, the channels of a pixel side by side: [B,H,W,C] with C a multiple of
+ * DD_CHUNK. Channels that only fill it up are zero in activations and weights alike. */
+
+/* dst[b,y,x,c] = scale * src[b,c,y,x] for c < c_src, 0 for the channels from there to c */
+typedef struct dd_to_pixels_args {
+    const float *src; /* [B,c_src,H,W] */
+    void *dst;        /* [B,H,W,C] */
+    dd_format dst_format;
+    float scale;
+    int32_t b, h, w, c_src, c;
+} dd_to_pixels_args;
+
+/* acc[b,y,x,n] = sum over i, j < ksize and c of in[b, y + i - p, x + j - p, c] * w[n, (i * ksize + j) * C + c] with
+ * p = ksize / 2 and zeros outside of the picture; then + bias, + residual. in is src or, with `upsample`, src with every
+ * pixel repeated 2 x 2. The order of summation does not depend on the place, on the size of the picture or on the number
+ * of threads. */
+typedef struct dd_conv2d_args {
+    const void *src;       /* [B,H,W,C], with upsample [B,H/2,W/2,C]; of a format that the weight is packed for */
+    const dd_packed *w;    /* [N, ksize*ksize*C], taps row by row, then channels */
+    const float *bias;     /* [N] */
+    const float *residual; /* [B,H,W,N], may be dst; or NULL */
+    void *dst;             /* [B,H,W,N]; float32 with a residual */
+    dd_format src_format, dst_format; /* row-major ones */
+    int32_t b, h, w_out, c, n;        /* h, w_out: of dst */
+    int32_t ksize;                    /* 1 or 3 */
+    int32_t upsample;                 /* not 0: twice the size of src; h and w_out are even */
+} dd_conv2d_args;
+
+/* y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over the pixels and the C/groups neighbouring
+ * channels of a group; then y * sigmoid(y) with `silu`. */
+typedef struct dd_group_norm_args {
+    const float *x; /* [B,H*W,C] */
+    void *y;        /* [B,H*W,C] */
+    dd_format y_format;
+    const float *gamma, *beta; /* [C] */
+    float *work;               /* dd_group_norm_work elements: sums on the way */
+    float eps;
+    int32_t b, pixels, c, groups; /* groups divides c */
+    int32_t silu;
+} dd_group_norm_args;
+
+#define DD_GROUP_NORM_PARTS 128 /* into which the pixels of a picture are cut at most */
+
+static inline int64_t dd_group_norm_work(int64_t b, int64_t groups) { return b * groups * DD_GROUP_NORM_PARTS * 3; }
+
+/* out[b,i,:] = softmax over j of (q_i k_j / sqrt(C)) v_j. A pixel of qkv holds q, k and v: [3,C]. */
+typedef struct dd_pixel_attention_args {
+    const void *qkv; /* [B,P,3C] */
+    void *out;       /* [B,P,C] */
+    dd_format qkv_format, out_format;
+    int32_t b, pixels, c; /* c at most DD_PIXEL_ATTENTION_MAX */
+} dd_pixel_attention_args;
+
+#define DD_PIXEL_ATTENTION_MAX 512 /* channels */
+
+/* dst[b,c,y,x] = src[b,y,x,c] for c < c_dst */
+typedef struct dd_to_planes_args {
+    const float *src; /* [B,H,W,C] */
+    float *dst;       /* [B,c_dst,H,W] */
+    int32_t b, h, w, c, c_dst;
+} dd_to_planes_args;
 
 /* One op of a program. */
 typedef enum dd_op_id {

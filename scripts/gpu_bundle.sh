@@ -38,7 +38,8 @@ cmocka=$(ldd $b/gpu/test_session | sed -n 's/^.*libcmocka[^ ]* => \([^ ]*\).*/\1
 install -m 644 "$cmocka" "$part/bin/$(ldd $b/gpu/test_session | sed -n 's/^[^l]*\(libcmocka[^ ]*\) =>.*/\1/p')"
 cp tests/golden/*.safetensors "$part/tests/golden"
 cp models/glyphs.safetensors "$part/models"
-cp scripts/gpu_check.sh scripts/gpu_parts.sh scripts/gpu_tables.sh scripts/profile_nsys.sh scripts/profile_ncu.sh "$part/scripts"
+cp scripts/gpu_check.sh scripts/gpu_parts.sh scripts/gpu_tables.sh scripts/profile.bash scripts/profile_nsys.sh scripts/profile_ncu.sh \
+    "$part/scripts"
 cp bench/torch_dit.py bench/PROFILING.md "$part/bench"
 cp bench/peers/model.py "$part/bench/peers"
 { git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null || echo unknown; } >"$part/commit"

@@ -37,24 +37,12 @@ for n in "$count" "${hottest:-1}"; do
     case $n in '' | *[!0-9]* | 0*) echo "profile: --count and --hottest need a number, not '$n'" >&2; exit 2 ;; esac
 done
 [ -n "$out" ] || { echo "profile: --out needs a value" >&2; exit 2; }
-dydit=${DYDIT:-build/release/dydit}
-[ -n "${DYDIT-}" ] || [ ! -x bin/dydit ] || dydit=bin/dydit # in a bundle
-[ -x "$dydit" ] || { echo "profile: $dydit is missing; run make first" >&2; exit 1; }
-
+. scripts/profile.bash
+find_dydit
 # Launch by launch, where there are graphs: then kernels are in the ranges of their ops.
 eager=()
 ! "$dydit" bench --help | grep -q -e '--no-graph' || eager=(--no-graph)
-# default FLAG VALUE: unless the flag is among those given (lists add up, and a model is one or the other)
-given=" $* " bench=("$dydit" bench --backend cuda)
-default() { [[ $given == *" $1"[\ =]* ]] || bench+=("$1" "$2"); }
-[[ $given == *' --ckpt'[\ =]* ]] || default --model DyDiT-XL/2
-default --mode tdw+sdt
-default --ratio 0.5
-default --batch-size 16
-default --steps ddim2
-default --warmup 1
-default --repeat 1
-bench+=("${eager[@]}" "$@")
+bench_command ddim2 "${eager[@]}" "$@"
 measure=(ncu --profile-from-start off --clock-control base --target-processes application-only)
 [ -z "$range" ] || measure+=(--nvtx --nvtx-include "$range")
 duration=gpu__time_duration.sum
@@ -72,8 +60,7 @@ run() {
     local file=$1 status=0
     shift
     if [ -n "$print" ]; then
-        printf '%q ' "$@"
-        printf '\n'
+        show "$@"
         return
     fi
     "$@" >"$file" 2>"$file.err" || status=$?

@@ -26,31 +26,17 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$out" ] || { echo "profile: --out needs a value" >&2; exit 2; }
-dydit=${DYDIT:-build/release/dydit}
-[ -n "${DYDIT-}" ] || [ ! -x bin/dydit ] || dydit=bin/dydit # in a bundle
-[ -x "$dydit" ] || { echo "profile: $dydit is missing; run make first" >&2; exit 1; }
-
-# default FLAG VALUE: unless the flag is among those given (lists add up, and a model is one or the other)
-given=" $* " bench=("$dydit" bench --backend cuda)
-default() { [[ $given == *" $1"[\ =]* ]] || bench+=("$1" "$2"); }
-[[ $given == *' --ckpt'[\ =]* ]] || default --model DyDiT-XL/2
-default --mode tdw+sdt
-default --ratio 0.5
-default --batch-size 16
-default --steps ddim4
-default --warmup 1
-default --repeat 1
-bench+=("$@")
+. scripts/profile.bash
+find_dydit
+bench_command ddim4 "$@"
 record=(nsys profile --capture-range=cudaProfilerApi --capture-range-end=stop "--cuda-graph-trace=$trace" --trace=cuda,nvtx,cublas
     --sample=none --cpuctxsw=none --force-overwrite=true "--output=$out")
 tables=(nsys stats --force-export=true --report cuda_gpu_kern_sum --report nvtx_gpu_proj_sum --format csv --output "$out"
     "$out.nsys-rep")
 
 if [ -n "$print" ]; then
-    printf '%q ' "${record[@]}" "${bench[@]}"
-    printf '\n'
-    printf '%q ' "${tables[@]}"
-    printf '\n'
+    show "${record[@]}" "${bench[@]}"
+    show "${tables[@]}"
     exit 0
 fi
 command -v nsys >/dev/null || { echo "profile: nsys is missing; Nsight Systems comes with CUDA's installer" >&2; exit 77; }

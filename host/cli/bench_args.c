@@ -25,7 +25,7 @@ static const cli_option options[] = {
     ROW(REAL, "tokens", 0, tokens, "X", "0.7", 0.01, 0.99, "share of tokens that the routers of random models keep"),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "1.5", 0, 1e6, "guidance, which doubles the rows; 1: none"),
     ROW(U64, "seed", "s,global-seed", seed, "N", "0", 0, 0, "of weights, labels and noise"),
     CLI_HEADING("how it is timed"),

@@ -39,7 +39,7 @@ typedef struct cli_common {
 
 typedef int cli_command_fn(int n_words, char **words);
 
-cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info, cli_tune;
+cli_command_fn cli_sample, cli_plan, cli_inspect, cli_eval, cli_bench, cli_info, cli_tune, cli_decode;
 
 /* Context and, where model is not NULL, the model of --ckpt. On failure prints why and returns the exit code; whatever
  * was opened is closed by cli_close. */

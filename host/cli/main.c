@@ -13,6 +13,7 @@ typedef struct command {
 
 static const command commands[] = {
     {"sample", cli_sample, "draw pictures from a checkpoint"},
+    {"decode", cli_decode, "turn latents into pictures"},
     {"plan", cli_plan, "show what every step computes"},
     {"inspect", cli_inspect, "say what a checkpoint file is"},
     {"eval", cli_eval, "one forward pass on given inputs"},

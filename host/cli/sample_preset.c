@@ -32,6 +32,7 @@ static const char *other_flag(const sample_job *job, const char **says)
         {"cfg-scale", "guidance of 1.5", a->cfg_scale == FID_CFG_SCALE},
         {"cfg-channels", "guidance on 3 channels", a->cfg_channels == FID_CFG_CHANNELS},
         {"cfg-interval", "guidance at every step", a->cfg_interval[0] == 0 && a->cfg_interval[1] == LAST_TIMESTEP},
+        {"vae-tiling", "pictures decoded whole", false},
         {"class-labels", "uniformly random labels", false},
         {"image-size", job->preset_size == 256 ? "256 x 256 pixels" : "512 x 512 pixels",
          a->image_size == job->preset_size},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/sample.h"
+#include "cli/stop.h"
 
 int sample_set_check(const sample_job *job)
 {
@@ -13,6 +14,7 @@ int sample_set_check(const sample_job *job)
                        : a->trajectory_out       ? "trajectory-out"
                        : a->token_map            ? "token-map"
                        : a->preview_interval > 0 ? "preview-interval"
+                       : a->preview_kind         ? "preview"
                                                  : NULL;
     if (!a->npz) {
         if (a->resume) return cli_fail(CLI_USAGE, "--resume needs --npz FILE");
@@ -34,13 +36,34 @@ int sample_set_check(const sample_job *job)
     return CLI_OK;
 }
 
-int sample_set_batch(void *user, const dydit_result *r)
+static void decode_options(const sample_job *job, dydit_decode_options *o)
+{
+    cli_vae_options(&job->a.vae, job->a.max_mem, o);
+    if (!job->a.vae.tiling) o->tiling = DYDIT_TILING_OFF;
+}
+
+static int on_decoded(void *user, const dydit_progress *now)
+{
+    (void)user;
+    (void)now;
+    return cli_stop_asked();
+}
+
+static dydit_status decode(const sample_job *job, dydit_result *r)
+{
+    dydit_decode_options o;
+    decode_options(job, &o);
+    o.progress = on_decoded;
+    return dydit_result_decode(r, job->vae, &o);
+}
+
+int sample_set_batch(void *user, dydit_result *r)
 {
     sample_job *job = user;
     int64_t n = 0;
     const int64_t first = dydit_set_done(job->set);
     (void)dydit_result_latents(r, &n);
-    dydit_status st = DYDIT_OK;
+    dydit_status st = job->vae ? decode(job, r) : DYDIT_OK;
     for (int64_t i = 0; i < n && st == DYDIT_OK && job->a.sample_dir; i++) st = sample_write_one(job, r, i, first + i);
     if (st == DYDIT_OK) st = dydit_set_add(job->set, r);
     if (st == DYDIT_OK) return 0;
@@ -52,11 +75,15 @@ int sample_set_batch(void *user, const dydit_result *r)
 static int open_set(sample_job *job, const dydit_sample_options *o)
 {
     dydit_set_options set;
+    dydit_decode_options decoding;
+    decode_options(job, &decoding);
     dydit_set_options_init(&set, sizeof set);
     set.npz = job->a.npz;
     set.resume = job->a.resume;
     set.preset = job->a.fid_preset;
     set.deviates = job->deviates[0] ? job->deviates : NULL;
+    set.vae = job->vae;
+    set.decode = &decoding;
     const dydit_status st = dydit_set_open(&job->set, job->model, o, &set);
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
 }

@@ -13,6 +13,7 @@ int sample_check_outputs(sample_job *job)
     const sample_args *a = &job->a;
     cli_outputs *f = &job->files;
     cli_outputs_in(f, "--ckpt", a->common.ckpt);
+    cli_outputs_in(f, "--vae", a->vae.path);
     cli_outputs_in(f, "--latents-in", a->latents_in);
     cli_outputs_in(f, "--noise-in", a->noise_in);
     cli_outputs_in(f, "--plan", a->plan);
@@ -31,31 +32,18 @@ int sample_check_outputs(sample_job *job)
     return rc == CLI_OK && a->sample_dir ? cli_folder_make(&job->folder, a->sample_dir) : rc;
 }
 
-static void png_options(const sample_job *job, dydit_png_options *png)
+void sample_png_options(const sample_job *job, dydit_png_options *png)
 {
     dydit_png_options_init(png, sizeof *png);
     png->nrow = job->a.nrow;
     png->zoom = job->a.zoom;
 }
 
-int sample_write_preview(sample_job *job, const dydit_result *r)
-{
-    dydit_png_options png;
-    png_options(job, &png);
-    const dydit_status st = dydit_result_write_png(r, job->preview, &png);
-    if (st == DYDIT_OK) {
-        job->previews++;
-        return CLI_OK;
-    }
-    snprintf(job->failure, sizeof job->failure, "%s", dydit_message(job->ctx));
-    return cli_exit_code(st);
-}
-
 dydit_status sample_write_one(const sample_job *job, const dydit_result *r, int64_t i, int64_t number)
 {
     dydit_png_options png;
     char path[PATH_LEN];
-    png_options(job, &png);
+    sample_png_options(job, &png);
     png.image = i;
     snprintf(path, sizeof path, "%s/%06lld.png", job->a.sample_dir, (long long)number);
     return dydit_result_write_png(r, path, &png);
@@ -87,13 +75,17 @@ int sample_write(sample_job *job, const dydit_result *r)
 {
     const sample_args *a = &job->a;
     dydit_png_options png;
-    png_options(job, &png);
+    sample_png_options(job, &png);
     dydit_status st = DYDIT_OK;
     if (a->latents_out) st = dydit_result_write_latents(r, a->latents_out);
     if (st == DYDIT_OK && a->trajectory_out) st = dydit_result_write_trajectory(r, a->trajectory_out);
     if (st == DYDIT_OK && job->picture) st = dydit_result_write_png(r, job->picture, &png);
     if (st == DYDIT_OK && a->token_map) st = dydit_result_write_token_map(r, a->token_map, &png);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    if (job->preview_last) {
+        const int rc = sample_preview_write(job, r);
+        if (rc != CLI_OK) return cli_fail(rc, "%s", job->failure);
+    }
     if (a->plan_svg) {
         const int rc = write_svg(job, r);
         if (rc != CLI_OK) return rc;

@@ -270,6 +270,9 @@ static dd_status append_solve(lowering *l)
                                      .c = c->in_channels,
                                      .co = c->out_channels,
                                      .size = c->input_size};
+    float **const kept[] = {&op->args.solve.x0_1, &op->args.solve.x0_2, &op->args.solve.y_1};
+    for (int i = 0; i < dd_spec_kept(l->b->spec) && l->b->kept_x; i++)
+        *kept[i] = l->b->kept_x + (int64_t)i * l->b->images * c->latent_count;
     return DD_OK;
 }
 

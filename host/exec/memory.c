@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Arena placement: largest buffer first, each at the lowest offset that is free during its whole life. */
+ * Sizes and lives of a model's buffers. */
 #include "host/exec/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/base/sizes.h"
+#include "host/exec/place.h"
 #include "host/exec/structure.h"
 
 int dd_cond_slots(const dd_run_spec *spec)
@@ -45,37 +46,7 @@ dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err 
     return DD_OK;
 }
 
-typedef struct life {
-    int buffer, first, last; /* node indices */
-    size_t bytes;
-    int64_t offset; /* -1: not placed yet */
-} life;
-
-static int by_size(const void *a, const void *b)
-{
-    const life *x = a, *y = b;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    return x->buffer - y->buffer;
-}
-
-/* Lowest offset at which l overlaps none of the placed buffers that live at the same time. */
-static int64_t find_offset(const life *lives, int n_placed, const life *l)
-{
-    int64_t at = 0;
-    for (int again = 1; again;) {
-        again = 0;
-        for (int i = 0; i < n_placed; i++) {
-            const life *p = &lives[i];
-            if (p->last < l->first || l->last < p->first) continue;
-            if (at + (int64_t)l->bytes <= p->offset || p->offset + (int64_t)p->bytes <= at) continue;
-            at = p->offset + (int64_t)p->bytes;
-            again = 1;
-        }
-    }
-    return at;
-}
-
-static dd_status find_lives(const dd_run_spec *spec, int step, life *lives, int *n_lives, dd_err *err)
+static dd_status find_lives(const dd_run_spec *spec, int step, dd_life *lives, int *n_lives, dd_err *err)
 {
     const dd_model *m = spec->model;
     bool *keep = calloc((size_t)m->body.n, sizeof *keep);
@@ -84,7 +55,7 @@ static dd_status find_lives(const dd_run_spec *spec, int step, life *lives, int 
     DD_TRY_GOTO(st, dd_structure_select(m, spec->plan, step, keep, err), done);
     *n_lives = 0;
     for (int b = 0; b < m->n_buffers; b++) {
-        life l = {.buffer = b, .first = -1, .offset = -1};
+        dd_life l = {.buffer = b, .first = -1, .offset = -1};
         if (m->buffers[b].persistent) continue;
         for (int i = 0; i < m->body.n; i++) {
             dd_use uses[DD_MAX_USES];
@@ -108,20 +79,14 @@ done:
 dd_status dd_memory_place(const dd_run_spec *spec, int step, int64_t *offset, size_t *arena_bytes, dd_err *err)
 {
     const int n_buffers = spec->model->n_buffers;
-    life *lives = calloc((size_t)n_buffers, sizeof *lives);
+    dd_life *lives = calloc((size_t)n_buffers, sizeof *lives);
     if (!lives) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while placing buffers");
     int n = 0;
     dd_status st;
     DD_TRY_GOTO(st, find_lives(spec, step, lives, &n, err), done);
-    qsort(lives, (size_t)n, sizeof *lives, by_size);
+    dd_lives_place(lives, n, arena_bytes);
     for (int b = 0; b < n_buffers; b++) offset[b] = -1;
-    *arena_bytes = 0;
-    for (int i = 0; i < n; i++) {
-        lives[i].offset = find_offset(lives, i, &lives[i]);
-        offset[lives[i].buffer] = lives[i].offset;
-        const size_t end = (size_t)lives[i].offset + lives[i].bytes;
-        if (end > *arena_bytes) *arena_bytes = end;
-    }
+    for (int i = 0; i < n; i++) offset[lives[i].buffer] = lives[i].offset;
 done:
     free(lives);
     return st;

@@ -23,7 +23,7 @@ static void end_capture(dd_cuda *c)
 /* Thread-local: what other threads do with the device meanwhile is no concern of this capture. */
 static dd_status capture(dd_cuda *c, const dd_program *program, cudaGraph_t *graph, dd_err *err)
 {
-    c->exec.host_step = 0; /* one that the program has */
+    c->exec.host_step = 0; /* any step does: the host looks at no slices while it records */
     DD_CUDA_TRY(c, err, cudaStreamBeginCapture, c->stream, cudaStreamCaptureModeThreadLocal);
     dd_status st = dd_cuda_launch_ops(c, program, err);
     if (st == DD_OK) st = dd_cuda_check(c, cudaStreamEndCapture(c->stream, graph), "cudaStreamEndCapture", err);

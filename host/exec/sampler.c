@@ -164,8 +164,7 @@ static void draw_noise(sampler *s, int step)
     if (j->noise_in) {
         const float *src = j->noise_in + ((size_t)step * (size_t)j->n_images + (size_t)s->first) * latents;
         memcpy(s->step_noise, src, n * sizeof *src);
-    } else if (!dd_spec_draws(&j->spec) && (j->noise_used || j->batch_mode)) {
-        /* in batch mode an unused draw still moves the stream for later batches */
+    } else if (!dd_spec_draws(&j->spec) && (j->noise_used || (j->batch_mode && j->noise_drawn))) {
         dd_noise_step(s->noise, s->step_noise);
     }
 }

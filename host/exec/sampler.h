@@ -29,6 +29,7 @@ typedef struct dd_sample_job {
     const int *labels;       /* [n_images] */
     int noise_rows;          /* rows that upstream draws per image and step */
     bool noise_used;         /* the solver adds noise, and it comes from the host */
+    bool noise_drawn;        /* in batch mode: steps move the stream on, whether their noise is used or not */
     uint64_t seed;
     bool batch_mode;
     const float *latents_in; /* [n_images, latents], or NULL */

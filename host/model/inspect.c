@@ -12,6 +12,7 @@
 #include "host/io/json.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
+#include "host/model/vae.h"
 
 /* Largest lists of names that the text form prints. */
 #define TEXT_NAMES 12
@@ -103,6 +104,25 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_tensors *f, 
     return DD_OK;
 }
 
+/* A file that is none of our networks may hold the decoder of latents; why: the sentence about what it lacks for that. */
+static void add_decoder(json_t *doc, const char *path, dd_err *why)
+{
+    dd_vae *vae = NULL;
+    dd_err_clear(why);
+    if (dd_vae_open(&vae, path, why) != DD_OK) return;
+    const dd_vae_config *c = &vae->cfg;
+    json_t *channels = json_array();
+    for (int i = 0; i < c->levels; i++) json_array_append_new(channels, json_integer(c->channels[i]));
+    json_object_set_new(doc, "arch", json_string("AutoencoderKL decoder"));
+    json_object_set_new(doc, "decoder",
+                        json_pack("{sssisisisosf}", "layout", dd_vae_layout_name(vae->layout), "latent_channels",
+                                  c->latent_channels, "factor", dd_vae_factor(c), "groups", c->groups, "channels",
+                                  channels, "scaling_factor", (double)c->scaling));
+    json_object_set_new(doc, "parameters", json_integer((json_int_t)vae->parameters));
+    (void)DD_FAIL(why, DD_ERR_UNSUPPORTED, "it decodes latents: give it after --vae");
+    dd_vae_close(&vae);
+}
+
 static dd_status build(json_t *doc, const char *path, const char *preset, dd_err *err)
 {
     dd_tensors *f = NULL;
@@ -124,6 +144,8 @@ static dd_status build(json_t *doc, const char *path, const char *preset, dd_err
             snprintf(id, sizeof id, "%016" PRIx64, m->id);
             json_object_set_new(doc, "model_id", json_string(id));
         }
+    } else if (dd_vae_recognize(f)) {
+        add_decoder(doc, path, &why);
     }
     add_tensors(doc, f);
     json_object_set_new(doc, "runs", json_boolean(m != NULL));
@@ -174,6 +196,18 @@ static void text_config(dd_str *s, const json_t *doc)
     dd_str_addf(s, "parameters  %lld, of which routers %lld\n", num(doc, "parameters"), num(doc, "router_parameters"));
 }
 
+static void text_decoder(dd_str *s, const json_t *doc)
+{
+    const json_t *d = json_object_get(doc, "decoder");
+    if (!d) return;
+    dd_str_addf(s, "arch        %s, names of %s\n", str(doc, "arch"), str(d, "layout"));
+    dd_str_addf(s,
+                "geometry    %lld channels of latents, %lld x %lld pixels for one, norms of %lld groups, scaling %g\n",
+                num(d, "latent_channels"), num(d, "factor"), num(d, "factor"), num(d, "groups"),
+                json_real_value(json_object_get(d, "scaling_factor")));
+    dd_str_addf(s, "parameters  %lld\n", num(doc, "parameters"));
+}
+
 static void text_tensors(dd_str *s, const json_t *doc)
 {
     const json_t *list = json_object_get(doc, "tensors");
@@ -192,6 +226,7 @@ static dd_status to_text(const json_t *doc, char **out, dd_err *err)
     dd_str s = {0};
     dd_str_addf(&s, "file        %s, safetensors, %lld bytes\n", str(doc, "file"), num(doc, "bytes"));
     text_config(&s, doc);
+    text_decoder(&s, doc);
     text_names(&s, doc, "missing");
     text_names(&s, doc, "unexpected");
     if (json_is_true(json_object_get(doc, "runs")))

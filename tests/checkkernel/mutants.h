@@ -26,6 +26,8 @@ ck_mutants ck_mutants_gemm(void);
 ck_mutants ck_mutants_attention(void);
 ck_mutants ck_mutants_adaln(void);
 ck_mutants ck_mutants_noise(void);
+ck_mutants ck_mutants_solve(void);
+ck_mutants ck_mutants_picture(void);
 ck_mutants ck_mutants_small(void); /* the other ops */
 
 /* Writes x as bfloat16 by cutting bits off. */

@@ -174,36 +174,6 @@ static dd_status copy(const dd_exec *e, const dd_copy_args *a)
     return dd_ref_copy(e, &b);
 }
 
-/* ---- solver ---- */
-
-typedef enum solve_fault { NO_NOISE, X0_MISSING, FIRST_COEFS, NO_VARIANCE, LAST_IMAGE, OTHER_SOLVER } solve_fault;
-
-static dd_status solve(const dd_exec *e, const dd_solve_args *a)
-{
-    const int32_t zero = 0;
-    const int64_t plane = (int64_t)a->size * a->size, n = a->b * a->c * plane, all = a->b * a->co * plane;
-    dd_exec other = *e;
-    dd_solve_args b = *a;
-    float *noise = ck_alloc((size_t)n * sizeof *noise), *out = ck_alloc((size_t)all * sizeof *out);
-    memcpy(out, a->out, (size_t)all * sizeof *out);
-    if (ck_fault == NO_NOISE && a->noise) b.noise = noise;
-    if (ck_fault == X0_MISSING) b.x0 = NULL;
-    if (ck_fault == FIRST_COEFS) {
-        other.step = &zero;
-        if (!b.noise) b.noise = noise;
-    }
-    if (ck_fault == NO_VARIANCE && a->co > a->c)
-        for (int64_t i = 0; i < all; i++)
-            if (i / plane % a->co >= a->c) out[i] = -1;
-    b.out = out;
-    if (ck_fault == LAST_IMAGE) b.b--;
-    if (ck_fault == OTHER_SOLVER) b.solver = a->solver == DD_SOLVER_DDIM ? DD_SOLVER_DDPM : DD_SOLVER_DDIM;
-    const dd_status st = b.b > 0 ? dd_ref_solve(&other, &b) : DD_OK;
-    free(noise);
-    free(out);
-    return st;
-}
-
 #define MUTANT(op, name, fault)                   \
     {                                             \
         name, DD_OP_##op, {.op = op}, fault, NULL \
@@ -241,12 +211,6 @@ static const ck_mutant list[] = {
     MUTANT(copy, "one byte short", ONE_SHORT),
     MUTANT(copy, "one byte too many", ONE_LONG),
     MUTANT(copy, "from one byte further", SHIFTED),
-    MUTANT(solve, "no noise", NO_NOISE),
-    MUTANT(solve, "picture not stored", X0_MISSING),
-    MUTANT(solve, "coefficients of the first step", FIRST_COEFS),
-    MUTANT(solve, "learned variance ignored", NO_VARIANCE),
-    MUTANT(solve, "last image left alone", LAST_IMAGE),
-    MUTANT(solve, "the other solver", OTHER_SOLVER),
 };
 
 ck_mutants ck_mutants_small(void) { return (ck_mutants){list, CK_COUNT(list)}; }

@@ -6,6 +6,8 @@
  *   driver, empty  finds no driver, no device
  *   nothing        succeeds without a backend
  *   emu            is named so
+ *   ref            computes as the backend ref, which has every precision; weights of 32 bits take twice the memory of
+ *                  those of 16, as on a device
  *   free=BYTES     memory that is free when the backend opens (64 GiB if not given); allocations are taken off
  *   claimed=BYTES  what is said to be free when that is asked for the first time
  *   largest=BYTES  the largest block that there is, whatever is free */
@@ -73,6 +75,12 @@ static dd_status fake_memory_free(dd_backend *be, uint64_t *bytes, dd_err *err)
     *bytes = f->claimed ? f->claimed : f->free;
     f->claimed = 0;
     return DD_OK;
+}
+
+static size_t fake_packed_bytes(dd_backend *be, const dd_weight_desc *desc)
+{
+    const fake *f = be->impl;
+    return f->real.packed_bytes(be, desc) * dd_dtype_bytes(desc->as) / 2;
 }
 
 /* Counts for a graph; runs go through the ops as ever. */
@@ -145,7 +153,8 @@ dd_status dd_backend_open_v1(const dd_host_api *host, dd_backend **out)
     f->largest = wanted_number("largest=", UINT64_MAX);
     fill_list(f, host->device);
     dd_status st = DD_OK;
-    if (host->device != DD_DEVICE_LIST) st = dd_backend_open_cpu(out, 2, host->err);
+    if (host->device != DD_DEVICE_LIST)
+        st = wanted("ref") ? dd_backend_open_ref(out, 2, host->err) : dd_backend_open_cpu(out, 2, host->err);
     else if (!(*out = calloc(1, sizeof **out))) st = DD_ERR_NOMEM;
     if (st != DD_OK) {
         free(f);
@@ -158,6 +167,7 @@ dd_status dd_backend_open_v1(const dd_host_api *host, dd_backend **out)
     be->devices = &f->list;
     be->close = fake_close;
     if (host->device == DD_DEVICE_LIST) return DD_OK;
+    if (wanted("ref")) be->packed_bytes = fake_packed_bytes;
     be->alloc = fake_alloc;
     be->release = fake_release;
     be->memory_free = fake_memory_free;

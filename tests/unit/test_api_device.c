@@ -50,19 +50,25 @@ typedef struct rig {
     dydit_model *model;
 } rig;
 
-static rig open_rig(const char *backend, const char *fake)
+/* precision: other than "auto", of a device that has them all. */
+static rig open_rig_as(const char *backend, const char *fake, const char *precision)
 {
     rig r = {0};
     dydit_options o;
+    char words[128];
+    snprintf(words, sizeof words, "%s%s", fake, strcmp(precision, "auto") == 0 ? "" : ",ref");
     dydit_options_init(&o, sizeof o);
     o.backend = backend;
+    o.precision = precision;
     o.threads = 2;
     o.log = on_log;
-    assert_int_equal(setenv("DYDIT_FAKE", fake, 1), 0);
+    assert_int_equal(setenv("DYDIT_FAKE", words, 1), 0);
     if (dydit_open(&r.ctx, &o) != DYDIT_OK) fail_msg("%s", dydit_message(r.ctx));
     if (dydit_model_open(r.ctx, &r.model, MODEL, NULL) != DYDIT_OK) fail_msg("%s", dydit_message(r.ctx));
     return r;
 }
+
+static rig open_rig(const char *backend, const char *fake) { return open_rig_as(backend, fake, "auto"); }
 
 static void close_rig(rig *r)
 {
@@ -172,14 +178,14 @@ static dydit_status evaluate(const rig *r)
 
 /* The least memory with which a run succeeds is found; with less it is refused before anything was allocated, in the
  * sentence of sampling, never by an allocation that failed. */
-static uint64_t least_memory(dydit_status (*run)(const rig *r), const char *part)
+static uint64_t least_memory(dydit_status (*run)(const rig *r), const char *precision, const char *part)
 {
     uint64_t lo = 0, hi = (uint64_t)1 << 30; /* fails, succeeds */
     char fake[64];
     while (hi - lo > 1) {
         const uint64_t mid = lo + (hi - lo) / 2;
         snprintf(fake, sizeof fake, "free=%" PRIu64, mid);
-        rig r = open_rig("cuda", fake);
+        rig r = open_rig_as("cuda", fake, precision);
         const dydit_status st = run(&r);
         if (st == DYDIT_OK) hi = mid;
         else lo = mid;
@@ -188,12 +194,12 @@ static uint64_t least_memory(dydit_status (*run)(const rig *r), const char *part
         close_rig(&r);
     }
     snprintf(fake, sizeof fake, "free=%" PRIu64, hi);
-    rig r = open_rig("cuda", fake);
+    rig r = open_rig_as("cuda", fake, precision);
     assert_int_equal(run(&r), DYDIT_OK);
     assert_int_equal(run(&r), DYDIT_OK); /* the weights are there already */
     close_rig(&r);
     snprintf(fake, sizeof fake, "free=%" PRIu64, hi - 1);
-    r = open_rig("cuda", fake);
+    r = open_rig_as("cuda", fake, precision);
     assert_int_equal(run(&r), DYDIT_ERR_NOMEM);
     if (!strstr(dydit_message(r.ctx), part)) fail_msg("\"%s\" is not in: %s", part, dydit_message(r.ctx));
     close_rig(&r);
@@ -204,8 +210,10 @@ static void forward_passes_are_estimated(void **state)
 {
     (void)state;
     char fake[64];
-    const uint64_t least = least_memory(forward, "are missing; 31 images would fit");
-    (void)least_memory(evaluate, "batches of 2 images need ");
+    const uint64_t least = least_memory(forward, "auto", "are missing; 31 images would fit");
+    (void)least_memory(evaluate, "auto", "batches of 2 images need ");
+    (void)least_memory(evaluate, "fp16", "batches of 2 images need ");
+    (void)least_memory(evaluate, "tf32", "batches of 2 images need ");
     rig r = open_rig("cuda", "free=1000000");
     assert_int_equal(forward(&r), DYDIT_ERR_NOMEM);
     assert_non_null(strstr(dydit_message(r.ctx), "batches of 32 images need "));

@@ -52,7 +52,7 @@ typedef struct taken {
     dydit_set *set;
 } taken;
 
-static int take(void *user, const dydit_result *r)
+static int take(void *user, dydit_result *r)
 {
     taken *t = user;
     int64_t n;

@@ -125,7 +125,23 @@ static void move_small(dd_op_id op, dd_op_args *a)
     case DD_OP_noise: MOVE(a->noise.dst), MOVE(a->noise.stream); break;
     case DD_OP_solve:
         MOVE(a->solve.coef), MOVE(a->solve.x), MOVE(a->solve.out), MOVE(a->solve.noise), MOVE(a->solve.x0);
+        MOVE(a->solve.x0_1), MOVE(a->solve.x0_2), MOVE(a->solve.y_1);
         break;
+    default: exit(2);
+    }
+}
+
+static void move_picture(dd_op_id op, dd_op_args *a)
+{
+    switch (op) {
+    case DD_OP_to_pixels: MOVE(a->to_pixels.src), MOVE(a->to_pixels.dst); break;
+    case DD_OP_conv2d: MOVE(a->conv2d.src), MOVE(a->conv2d.bias), MOVE(a->conv2d.residual), MOVE(a->conv2d.dst); break;
+    case DD_OP_group_norm:
+        MOVE(a->group_norm.x), MOVE(a->group_norm.y), MOVE(a->group_norm.gamma), MOVE(a->group_norm.beta);
+        MOVE(a->group_norm.work);
+        break;
+    case DD_OP_pixel_attention: MOVE(a->pixel_attention.qkv), MOVE(a->pixel_attention.out); break;
+    case DD_OP_to_planes: MOVE(a->to_planes.src), MOVE(a->to_planes.dst); break;
     default: exit(2);
     }
 }
@@ -147,6 +163,11 @@ static void move_args(dd_op_id op, dd_op_args *a)
     case DD_OP_patch_embed:
         MOVE(a->patch_embed.latents), MOVE(a->patch_embed.bias), MOVE(a->patch_embed.pos), MOVE(a->patch_embed.x);
         break;
+    case DD_OP_to_pixels:
+    case DD_OP_conv2d:
+    case DD_OP_group_norm:
+    case DD_OP_pixel_attention:
+    case DD_OP_to_planes: move_picture(op, a); break;
     default: move_small(op, a);
     }
 }

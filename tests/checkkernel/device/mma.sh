@@ -57,7 +57,7 @@ if build release build/release/emu/checkkernel build/release/emu/test_tiles; the
             "EMU_MMA=truncate EMU_ARCH=90 EMU_ORDER=random"; do values $cases $settings; done
     done
     # The other types share that code. Split: the router's products of TF32 that make up float32.
-    for cases in "gemm ,f16- 40000" "attention ,f16- 400000" "gemm ,tf32- 40000" "route ,split 10000000"; do
+    for cases in "gemm ,f16- 40000" "conv2d ,bf16- 200000" "attention ,f16- 400000" "gemm ,tf32- 40000" "route ,split 10000000"; do
         # shellcheck disable=SC2086 # words
         for settings in "EMU_MMA=exact EMU_ARCH=80 EMU_ORDER=random" "EMU_MMA=truncate EMU_ARCH=80"; do
             values $cases $settings

@@ -157,10 +157,16 @@ static void test_solve(void)
     COMMON(solve);
     GOOD(solve, 1, );
     GOOD(solve, 1, a.solver = DD_SOLVER_DDIM, a.co = 1);
+    GOOD(solve, 1, a.solver = DD_SOLVER_DPMPP2M, a.x0_1 = F(out));
+    GOOD(solve, 1, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.x0_2 = F(out), a.y_1 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_DPMPP2M);
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.x0_2 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.y_1 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_2 = F(out), a.y_1 = F(out));
     BAD(solve, a.coef = NULL);
     BAD(solve, a.x = NULL);
     BAD(solve, a.out = NULL);
-    BAD(solve, a.solver = (dd_solver)2);
+    BAD(solve, a.solver = DD_SOLVER_COUNT);
     BAD(solve, a.solver = (dd_solver)-1);
     BAD(solve, a.b = 0);
     BAD(solve, a.c = 0);

@@ -65,7 +65,7 @@ refusals() {
 }
 
 all=$(sed -n 's/^DD_OP(\([a-z_]*\)).*/\1/p' kernels/ops.def | paste -sd ,)
-together=attention,route,gemm,adaln,patch_embed # ops whose threads work together
+together=attention,route,gemm,adaln,patch_embed,conv2d,group_norm,pixel_attention # ops whose threads work together
 if build release; then
     packing release
     refusals release
