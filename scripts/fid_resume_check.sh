@@ -47,7 +47,7 @@ if [ "${1-}" = --large ]; then
 fi
 
 steps=${1:-ddim2}
-run=("$build/dydit" sample --ckpt models/glyphs.safetensors --steps "$steps" -n 2000 -b 8 -q)
+run=("$build/dydit" sample --ckpt models/glyphs.safetensors --steps "$steps" -n 2000 -b 50 -q)
 "${run[@]}" --npz "$dir/whole.npz" || fail 'the unbroken run failed'
 for at in 100 800 1500; do
     "${run[@]}" --npz "$dir/set.npz" --resume &
@@ -62,7 +62,7 @@ for at in 100 800 1500; do
     [ ! -e "$dir/set.npz" ] || fail "it was whole before picture $at was seen"
     echo "killed with $(sed -n 's/.*"images_done": *\([0-9]*\).*/\1/p' "$dir/set.npz.state") of 2000 pictures"
 done
-"${run[@]}" -b 32 --npz "$dir/set.npz" --resume || fail 'the last run failed'
+"${run[@]}" -b 64 --npz "$dir/set.npz" --resume || fail 'the last run failed'
 cmp "$dir/whole.npz" "$dir/set.npz" || fail 'the bytes differ'
 echo "gone on with: $(stat -c %s "$dir/set.npz") bytes, those of the unbroken run"
 read_by_numpy "$dir/set.npz" 2000 32 32

@@ -5,19 +5,22 @@
 
 #include "host/io/npz_file.h"
 
+#define BATCH 64
+
 static dd_status fill(const dd_npz_begin *b, dd_err *err)
 {
-    const size_t bytes = (size_t)dd_npz_image_bytes(&b->shape);
+    const size_t each = (size_t)dd_npz_image_bytes(&b->shape);
     dd_npz_file *f = NULL;
-    uint8_t *picture = malloc(bytes);
-    dd_status st = picture ? dd_npz_file_open(&f, b, err) : DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a picture");
-    for (int64_t i = 0; st == DD_OK && i < b->shape.n; i++) {
-        for (size_t k = 0; k < bytes; k++) picture[k] = (uint8_t)((size_t)i + k);
-        st = dd_npz_file_append(f, picture, 1, err);
+    uint8_t *pictures = malloc(BATCH * each);
+    dd_status st = pictures ? dd_npz_file_open(&f, b, err) : DD_FAIL(err, DD_ERR_NOMEM, "out of memory for pictures");
+    for (int64_t i = 0; st == DD_OK && i < b->shape.n; i += BATCH) {
+        const int64_t left = b->shape.n - i;
+        for (size_t k = 0; k < BATCH * each; k++) pictures[k] = (uint8_t)((size_t)i + k / each + k % each);
+        st = dd_npz_file_append(f, pictures, left < BATCH ? left : BATCH, err);
     }
     if (st == DD_OK) st = dd_npz_file_commit(f, err);
     dd_npz_file_close(&f);
-    free(picture);
+    free(pictures);
     return st;
 }
 
