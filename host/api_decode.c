@@ -220,11 +220,11 @@ dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const flo
     return (dydit_status)dd_api_decode(vae, &(dd_pictures){n, h, w, latents}, options, out, &vae->ctx->err);
 }
 
-dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_result *r, dd_err *err)
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err)
 {
-    const dd_config *c = &r->model->m->cfg;
-    if (vae->ctx != r->model->ctx)
-        return DD_FAIL(err, DD_ERR_ARG, "%s: the VAE belongs to another context than the result", vae->v->path);
+    const dd_config *c = &model->m->cfg;
+    if (vae->ctx != model->ctx)
+        return DD_FAIL(err, DD_ERR_ARG, "%s: the VAE belongs to another context than the model", vae->v->path);
     if (vae->v->cfg.latent_channels != c->in_channels)
         return DD_FAIL(err, DD_ERR_ARG, "%s: a VAE for latents of %d channels, but %s makes %d", vae->v->path,
                        vae->v->cfg.latent_channels, c->arch, c->in_channels);
@@ -238,7 +238,8 @@ static dd_status decode_result(dydit_result *r, dydit_vae *vae, const dydit_deco
     dd_decoded done = {.side = c->input_size * dd_vae_factor(&vae->v->cfg)};
     decoding d;
     dd_decode_bytes bytes;
-    DD_TRY(dd_api_vae_fits(vae, r, err));
+    DD_TRY(dd_result_has_pictures(r, vae->v->path, err));
+    DD_TRY(dd_api_vae_fits(vae, r->model, err));
     DD_TRY(begin(&d, vae, r->n, c->input_size, c->input_size, options, err));
     const size_t each = 3 * (size_t)done.side * (size_t)done.side, latents = (size_t)c->latent_count * sizeof(float);
     size_t n;
@@ -263,7 +264,7 @@ dydit_status dydit_result_decode(dydit_result *r, dydit_vae *vae, const dydit_de
     if (!r || !vae) return DYDIT_ERR_ARG;
     dydit_ctx *ctx = r->model->ctx;
     dd_api_begin(ctx);
-    atomic_store(&ctx->cancel, 0);
+    if (!r->is_batch) atomic_store(&ctx->cancel, 0); /* else one of the run would be lost */
     return (dydit_status)decode_result(r, vae, options, &ctx->err);
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdatomic.h>
 
+#include <jansson.h>
+
 #include "dydit.h"
 #include "host/base/log.h"
 #include "host/base/status.h"
@@ -78,15 +80,16 @@ struct dydit_result {
     dydit_model *model;
     dd_settings set;
     dd_plan *plan;
-    int64_t n;
+    int64_t n, first; /* first: number of the first image */
     int *labels;
-    dd_sample_out out;
-    int steps_done; /* of a preview, else all */
+    dd_sample_out out; /* latents and hits NULL: handed out batch by batch */
+    int steps_done;    /* of a preview, else all */
     uint64_t weight_bytes;
     int has_dense; /* dense steps were timed */
     int has_profile;
     dd_profile profile; /* seconds of every kind of op */
     dd_decoded decoded;
+    int is_batch; /* of a run that goes on: borrows all but decoded */
 };
 
 /* Begins a call: forgets the last message. */
@@ -166,6 +169,19 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err);
 /* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
 dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
 
+/* ERR_ARG where batch_done took the pictures of the run. */
+dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err);
+
+/* api_rgb.c: what becomes of results as plain colours. ERR_UNSUPPORTED where this model makes no pictures. */
+dd_status dd_rgb_check(const dydit_model *model, const dydit_vae *vae, const char *what, dd_err *err);
+int dd_rgb_side(const dydit_model *model, const dydit_vae *vae); /* of its pictures, in pixels */
+/* All pictures of the result, [n,side,side,3]; gray ones have three equal channels. ERR_ARG where its latents are of a VAE
+ * and were not decoded. */
+dd_status dd_rgb_pictures(const dydit_result *r, const dydit_vae *vae, uint8_t *rgb, dd_err *err);
+
+/* api_set_doc.c: all that the pictures of a set depend on, as a JSON object. */
+dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *o,
+                          const dydit_set_options *set, dd_err *err);
 /* api_view.c: how latents become pixels. */
 typedef struct dd_view {
     int channels;                                                  /* of a pixel */
@@ -189,7 +205,7 @@ dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, c
                                 dd_err *err);
 
 /* api_decode.c. Of the result's context, for its latents? */
-dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_result *r, dd_err *err);
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err);
 /* dydit_vae_decode without the beginning of a call. */
 dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
                         dd_err *err);

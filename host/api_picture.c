@@ -179,7 +179,7 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     add_text(t, "dydit:guidance", "%g on %d channels at timesteps %d-%d", set->guided ? set->cfg_scale : 1.0,
              set->cfg_channels, set->cfg_lo, set->cfg_hi);
     add_text(t, "dydit:seed", "%" PRIu64 " (%s, image %lld)", set->seed, set->batch_mode ? "batch" : "per-image",
-             (long long)s->first);
+             (long long)(r->first + s->first));
     add_text(t, "dydit:rng", "%s", set->rng);
     add_text(t, "dydit:precision", "%s", set->precision);
     if (r->steps_done < r->plan->n_steps)
@@ -205,7 +205,7 @@ static dd_status decode_preview(source *src, const dydit_result *r, const dydit_
 {
     const int size = r->model->m->cfg.input_size;
     if (!o->vae) return DD_FAIL(err, DD_ERR_ARG, "%s: a preview by a VAE needs one", path);
-    DD_TRY(dd_api_vae_fits(o->vae, r, err));
+    DD_TRY(dd_api_vae_fits(o->vae, r->model, err));
     src->side = size * dd_vae_factor(&o->vae->v->cfg);
     src->each = 3 * (int64_t)src->side * src->side;
     src->own = malloc((size_t)r->n * (size_t)src->each * sizeof *src->own);
@@ -218,6 +218,7 @@ static dd_status find_source(source *src, const dydit_result *r, const dydit_png
                              dd_err *err)
 {
     const dd_config *c = &r->model->m->cfg;
+    DD_TRY(dd_result_has_pictures(r, path, err));
     src->side = c->input_size;
     if (r->decoded.pictures) {
         src->view = dd_view_rgb;
@@ -269,6 +270,7 @@ static dd_status write_token_map(const dydit_result *r, const char *path, const 
     double lo = 0, hi = 0;
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    DD_TRY(dd_result_has_pictures(r, path, err));
     dd_status st = plan_sheet(&s, r->n, &o, path, err);
     if (st == DD_OK) {
         draw_token_map(&s, r, &lo, &hi);

@@ -214,6 +214,13 @@ typedef struct dydit_sample_options {
     const char *rng_device;          /* "H100", "H100-PCIe", "A100", "L40S", "RTX4090", "A10G", "L4", "T4"; NULL
                                         (default): the card that samples, on the CPU "A100" */
     int rng_sms, rng_threads_per_sm; /* multiprocessors, threads that each holds; 0 (default) */
+    /* Number of the first picture, 0 (default): picture i of the call is drawn as picture image_first + i of a run that
+     * begins at 0, its label being labels[i]. Per-image seeds only. */
+    int64_t image_first;
+    /* After every batch; non-zero: cancel. r: the pictures of this batch alone, to be decoded and written. Nothing is kept of
+     * earlier ones, and the result of the run has figures, but no pictures. NULL (default): it has all of them. Excludes
+     * preview and keep_trajectory. */
+    int (*batch_done)(void *user, dydit_result *r);
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -246,7 +253,7 @@ typedef struct dydit_stats {
 DYDIT_API dydit_status dydit_result_stats(const dydit_result *result, dydit_stats *stats);
 /* Settings and figures as text (a few lines) or one JSON object. *text: own. */
 DYDIT_API dydit_status dydit_result_report(const dydit_result *result, dydit_format format, char **text);
-/* Final latents [n_images,C,S,S]; borrow from the result. */
+/* Final latents [n_images,C,S,S]; borrow from the result. NULL where batch_done took them. */
 DYDIT_API const float *dydit_result_latents(const dydit_result *result, int64_t *n_images);
 
 /* What latents look like that dydit_result_decode has not decoded. */
@@ -285,6 +292,39 @@ DYDIT_API dydit_status dydit_result_write_latents(const dydit_result *result, co
 DYDIT_API dydit_status dydit_result_write_trajectory(const dydit_result *result, const char *path);
 /* The executed plan with the measured share of tokens: TEXT, JSON or SVG. *text: own. */
 DYDIT_API dydit_status dydit_result_plan(const dydit_result *result, dydit_format format, char **text);
+
+/* ---- evaluation sets ----------------------------------------------------------------------------------------- */
+
+/* Pictures for an FID in one npz, which is written batch by batch and can be gone on with after any end of the process
+ * (docs/fid.md). While it grows it is NPZ.partial with NPZ.state beside it. */
+typedef struct dydit_set dydit_set;
+
+typedef struct dydit_set_options {
+    size_t size;
+    const char *npz;      /* "OUT.npz"; required. OUT.json beside it says how the pictures were made */
+    int resume;           /* go on with what an earlier run has left, if anything; 0 (default): that is an error */
+    const char *preset;   /* name of the protocol that was asked for, recorded; NULL (default): none */
+    const char *deviates; /* how the set deviates from it, recorded; NULL (default): it does not */
+    dydit_vae *vae;       /* that decodes the results which are added; NULL (default): the model makes pictures */
+    const struct dydit_decode_options
+        *decode; /* with these options, recorded, not DYDIT_TILING_AUTO: what memory there is
+                                                  would change the pictures. NULL (default): not in tiles */
+} dydit_set_options;
+
+DYDIT_API void dydit_set_options_init(dydit_set_options *options, size_t size);
+
+/* A set of the pictures that dydit_sample draws with `whole` (all labels, image_first 0). DYDIT_ERR_ARG where what is to
+ * be resumed was begun with other settings; the message names one. *set: own; keep model open as long. */
+DYDIT_API dydit_status dydit_set_open(dydit_set **set, dydit_model *model, const dydit_sample_options *whole,
+                                      const dydit_set_options *options);
+/* Pictures that are whole on the disk. The next run draws from this one on (image_first). */
+DYDIT_API int64_t dydit_set_done(const dydit_set *set);
+/* Adds the pictures of a result, for use in batch_done; on the disk when this returns. */
+DYDIT_API dydit_status dydit_set_add(dydit_set *set, const dydit_result *result);
+/* All pictures are there: the files take their names. */
+DYDIT_API dydit_status dydit_set_commit(dydit_set *set);
+/* Keeps what can be resumed; a set without pictures leaves nothing behind. */
+DYDIT_API void dydit_set_close(dydit_set **set);
 
 /* Memory and work of a run, before anything is allocated. */
 typedef struct dydit_estimate {

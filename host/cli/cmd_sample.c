@@ -60,6 +60,7 @@ static int run(sample_job *job)
     if (job->a.preview_interval > 0) o.preview = on_preview;
     cli_progress_init(&job->progress, job->a.progress, job->a.common.quiet, job->a.batch_size);
     if (cli_stop_asked()) return stopped(job);
+    if (job->a.npz) return sample_set_run(job, &o);
     const dydit_status st = dydit_sample(job->model, &o, &r);
     cli_progress_end(&job->progress);
     if (job->failure[0]) {

@@ -27,6 +27,8 @@ typedef struct sample_args {
     int nrow, zoom, preview_interval;
     const char *preview_kind, *preview_path;
     const char *plan, *progress;
+    const char *npz, *fid_preset;
+    bool resume;
     bool dense, compare_dense, dry_run, json;
     uint64_t max_mem;
 } sample_args;
@@ -49,8 +51,13 @@ typedef struct sample_job {
     cli_outputs files;
     cli_folder folder;
     cli_progress progress;
-    int previews;       /* written so far */
-    char failure[1024]; /* why a preview could not be written, else empty */
+    int previews;        /* written so far */
+    char failure[1024];  /* why a file could not be written while sampling, else empty */
+    dydit_status failed; /* its status, with --npz */
+    dydit_set *set;      /* of --npz, while it is being written */
+    char protocol[4352]; /* the JSON beside it */
+    int preset_size;     /* pixels a side that --fid-preset wants, else 0 */
+    char deviates[64];   /* how the run deviates from --fid-preset, else empty */
 } sample_job;
 
 /* sample_args.c. Both print what is wrong and return an exit code. */
@@ -61,6 +68,14 @@ int sample_check_model(sample_job *job);
 /* Would the grid be a picture of sensible size? */
 int sample_check_grid(const sample_job *job);
 void sample_options(sample_job *job, dydit_sample_options *o);
+
+/* sample_preset.c: --fid-preset as the flags it stands for. */
+int sample_preset_apply(sample_job *job);
+
+/* sample_set.c: what goes with --npz; batches into it (batch_done of the options); the run. */
+int sample_set_check(const sample_job *job);
+int sample_set_batch(void *job, dydit_result *r);
+int sample_set_run(sample_job *job, dydit_sample_options *o);
 
 /* sample_vae.c: opens the decoder of --vae and checks that it fits the model. */
 int sample_open_vae(sample_job *job);
@@ -79,9 +94,13 @@ int sample_dry_run(sample_job *job);
 /* sample_write.c */
 int sample_check_outputs(sample_job *job);
 int sample_write(sample_job *job, const dydit_result *r);
+/* Picture i of the result into --sample-dir, under its number. */
+dydit_status sample_write_one(const sample_job *job, const dydit_result *r, int64_t i, int64_t number);
 void sample_png_options(const sample_job *job, dydit_png_options *png);
 /* Figures and, in the end, the names of the files. */
 int sample_report(sample_job *job, const dydit_result *r);
+/* The set of --npz was whole already. */
+int sample_report_whole(const sample_job *job);
 
 /* sample_preview.c: which previews there are and where they go, once the model is known; writing one. */
 int sample_preview_choose(sample_job *job);

@@ -48,7 +48,7 @@ static const cli_option options[] = {
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0,
         "the pictures as a grid, PNG (default " DEFAULT_PICTURE ", unless\n"
-        "--sample-dir, --latents-out or --trajectory-out is given)"),
+        "--sample-dir, --latents-out, --trajectory-out or --npz is given)"),
     ROW(TEXT, "sample-dir", 0, sample_dir, "DIR", 0, 0, 0, "one PNG per picture, 000000.png and on"),
     ROW(TEXT, "latents-out", 0, latents_out, "FILE", 0, 0, 0, "the latents, safetensors"),
     ROW(TEXT, "trajectory-out", 0, trajectory_out, "FILE", 0, 0, 0, "latents and decisions of every step, safetensors"),
@@ -64,6 +64,14 @@ static const cli_option options[] = {
     ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0,
         "previews go here (default: --output; of a latent model\n"
         "preview.png)"),
+    CLI_HEADING("a set for an FID (docs/fid.md)"),
+    ROW(TEXT, "npz", 0, npz, "FILE", 0, 0, 0,
+        "all pictures as one array, written batch by batch; FILE with\n"
+        ".json for .npz says how they were made"),
+    ROW(FLAG, "resume", 0, resume, 0, 0, 0, 0, "go on with the --npz of a run that was stopped, if there is one"),
+    ROW(CHOICE, "fid-preset", 0, fid_preset, "dit-256|dit-512", 0, 0, 0,
+        "50000 pictures by 250 steps of ddpm, random labels, guidance\n"
+        "1.5 on 3 channels; for --npz"),
     CLI_HEADING("machine"),
     CLI_MACHINE_ROWS(sample_args),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
@@ -139,16 +147,19 @@ int sample_parse(sample_job *job, int n_words, char **words)
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
     if (rc == CLI_OK) rc = cli_vae_check(&a->vae, &job->args);
+    if (rc == CLI_OK) rc = sample_set_check(job);
+    if (rc == CLI_OK) rc = sample_preset_apply(job);
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
-    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
+    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out && !a->npz)
+        job->picture = DEFAULT_PICTURE;
     return CLI_OK;
 }
 
 /* The first flag that asks for a picture, or NULL. */
 static const char *picture_flag(const sample_args *a)
 {
-    return a->output ? "--output" : a->sample_dir ? "--sample-dir" : NULL;
+    return a->output ? "--output" : a->npz ? "--npz" : a->sample_dir ? "--sample-dir" : NULL;
 }
 
 static int check_latent_model(sample_job *job)
@@ -193,6 +204,10 @@ int sample_check_model(sample_job *job)
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);
     }
+    if (job->preset_size > 0 && job->preset_size != pixels) {
+        return cli_fail(CLI_USAGE, "--fid-preset %s: the pictures of %s have %d x %d pixels", job->a.fid_preset,
+                        job->a.common.ckpt, pixels, pixels);
+    }
     rc = sample_preview_choose(job);
     return rc == CLI_OK ? check_latent_model(job) : rc;
 }
@@ -225,6 +240,7 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->compare_dense = a->compare_dense;
     o->keep_trajectory = a->trajectory_out != NULL;
     o->preview_interval = a->preview_interval;
+    if (a->npz) o->batch_done = sample_set_batch;
     o->user = job;
     o->max_mem = a->max_mem;
 }

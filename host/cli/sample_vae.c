@@ -71,6 +71,14 @@ int sample_estimate_decode(const sample_job *job, dydit_estimate *e)
     dydit_decode_options o;
     cli_vae_options(&job->a.vae, job->a.max_mem, &o);
     const int size = job->info.input_size;
-    const dydit_status st = dydit_estimate_decode(job->vae, job->n_images, size, size, &o, e);
-    return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
+    const uint64_t sampling = e->peak_bytes - e->weights_bytes;
+    if (job->a.npz && !job->a.vae.tiling) o.tiling = DYDIT_TILING_OFF;
+    const int64_t n = job->a.npz && e->batch_size < job->n_images ? e->batch_size : job->n_images;
+    const dydit_status st = dydit_estimate_decode(job->vae, n, size, size, &o, e);
+    if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    if (job->a.npz) { /* between two batches, the memory of both is held */
+        e->vae_peak_bytes += sampling;
+        if (e->vae_peak_bytes > e->peak_bytes) e->peak_bytes = e->vae_peak_bytes;
+    }
+    return CLI_OK;
 }

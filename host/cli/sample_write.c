@@ -22,6 +22,11 @@ int sample_check_outputs(sample_job *job)
     cli_outputs_out(f, "--latents-out", a->latents_out);
     cli_outputs_out(f, "--trajectory-out", a->trajectory_out);
     cli_outputs_out(f, "--plan-svg", a->plan_svg);
+    cli_outputs_out(f, "--npz", a->npz);
+    if (a->npz && strlen(a->npz) > 4) {
+        snprintf(job->protocol, sizeof job->protocol, "%.*s.json", (int)strlen(a->npz) - 4, a->npz);
+        cli_outputs_out(f, "--npz", job->protocol);
+    }
     if (job->preview != job->picture) cli_outputs_out(f, "--preview-path", job->preview);
     const int rc = cli_outputs_check(f, job->ctx);
     return rc == CLI_OK && a->sample_dir ? cli_folder_make(&job->folder, a->sample_dir) : rc;
@@ -34,15 +39,20 @@ void sample_png_options(const sample_job *job, dydit_png_options *png)
     png->zoom = job->a.zoom;
 }
 
-static int write_each(sample_job *job, const dydit_result *r)
+dydit_status sample_write_one(const sample_job *job, const dydit_result *r, int64_t i, int64_t number)
 {
     dydit_png_options png;
     char path[PATH_LEN];
     sample_png_options(job, &png);
+    png.image = i;
+    snprintf(path, sizeof path, "%s/%06lld.png", job->a.sample_dir, (long long)number);
+    return dydit_result_write_png(r, path, &png);
+}
+
+static int write_each(sample_job *job, const dydit_result *r)
+{
     for (int64_t i = 0; i < job->n_images; i++) {
-        png.image = i;
-        snprintf(path, sizeof path, "%s/%06lld.png", job->a.sample_dir, (long long)i);
-        const dydit_status st = dydit_result_write_png(r, path, &png);
+        const dydit_status st = sample_write_one(job, r, i, i);
         if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
         if (cli_stop_asked() && i + 1 < job->n_images) {
             return cli_fail(CLI_STOPPED, "stopped after %lld of %lld pictures were written to %s", (long long)i + 1,
@@ -80,7 +90,7 @@ int sample_write(sample_job *job, const dydit_result *r)
         const int rc = write_svg(job, r);
         if (rc != CLI_OK) return rc;
     }
-    return a->sample_dir ? write_each(job, r) : CLI_OK;
+    return a->sample_dir && !a->npz ? write_each(job, r) : CLI_OK;
 }
 
 static void put_json_string(const char *text)
@@ -135,5 +145,12 @@ int sample_report(sample_job *job, const dydit_result *r)
     if (job->a.sample_dir) {
         cli_outf("wrote %lld pictures to %s\n", (long long)job->n_images, job->a.sample_dir);
     }
+    return CLI_OK;
+}
+
+int sample_report_whole(const sample_job *job)
+{
+    if (job->a.json) print_json(job, "{\n  \"images\": 0\n}");
+    else if (!job->a.common.quiet) cli_outf("%s has all its %lld pictures\n", job->a.npz, (long long)job->n_images);
     return CLI_OK;
 }
