@@ -2,6 +2,7 @@
  * diffusers' names of a DiT (DiTTransformer2DModel, before 0.29 Transformer2DModel) in official ones. Most tensors are
  * renamed; q, k and v are joined; the embedders, which every block carries, must be equal in all of them; the table of
  * positions, which is not stored, is computed. Names that are not known stay as they are, for the model to refuse. */
+#define _POSIX_C_SOURCE 200809L
 #include "host/model/diffusers.h"
 
 #include <math.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/base/sizes.h"
 #include "host/io/json.h"
@@ -77,6 +79,8 @@ static dd_status read_config(geometry *g, const char *folder, dd_err *err)
     const char *class = "";
     if (snprintf(path, sizeof path, "%s/config.json", folder) >= MAX_PATH)
         return DD_FAIL(err, DD_ERR_ARG, "%.200s…: the name is too long", folder);
+    if (access(path, F_OK) != 0)
+        return DD_FAIL(err, DD_ERR_IO, "%s is a folder without config.json, not one of diffusers", folder);
     DD_TRY(dd_json_read_file(&doc, path, err));
     dd_status st = dd_json_string(doc, "_class_name", path, &class, err);
     if (st == DD_OK && strcmp(class, "DiTTransformer2DModel") != 0 && strcmp(class, "Transformer2DModel") != 0)

@@ -142,7 +142,7 @@ static void bad_configs(void **state)
 {
     (void)state;
     scratch_clear();
-    refused(DD_WHICH_AUTO, DD_ERR_NOT_FOUND, "config.json");
+    refused(DD_WHICH_AUTO, DD_ERR_IO, "is a folder without config.json");
     put("config.json", "{\"_class_name\":\"UNet2DConditionModel\"}");
     refused(DD_WHICH_AUTO, DD_ERR_UNSUPPORTED, "_class_name");
     put("config.json", "{\"_class_name\":\"DiTTransformer2DModel\"}");

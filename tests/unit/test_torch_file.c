@@ -116,7 +116,7 @@ static void other_formats(void **state)
     (void)state;
     refused("tests/golden/torch_before_1_6.pt", DD_WHICH_AUTO, DD_ERR_UNSUPPORTED, "before PyTorch 1.6");
     refused("tests/golden/torch_script.pt", DD_WHICH_AUTO, DD_ERR_UNSUPPORTED, "TorchScript");
-    refused("tests/golden", DD_WHICH_AUTO, DD_ERR_NOT_FOUND, "config.json");
+    refused("tests/golden", DD_WHICH_AUTO, DD_ERR_IO, "is a folder without config.json");
 }
 
 /* One pass of each of the three files. */

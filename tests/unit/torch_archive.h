@@ -46,7 +46,7 @@ static inline void archive_put(archive_bytes *a, uint64_t v, int n)
 static inline void archive_add(archive_bytes *a, const void *data, size_t n)
 {
     assert_true(n <= sizeof a->b - a->n);
-    memcpy(a->b + a->n, data, n);
+    if (n > 0) memcpy(a->b + a->n, data, n);
     a->n += n;
 }
 
