@@ -118,6 +118,7 @@ dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sa
     json_object_set_new(o, "shape", json_pack("[Iiii]", (json_int_t)opt->n_images, side, side, 3));
     json_object_set_new(o, "version", json_string(dydit_version()));
     json_object_set_new(o, "arch", json_string(model->m->cfg.arch));
+    json_object_set_new(o, "numerics", json_string(model->m->cfg.diffusers ? "diffusers" : "official"));
     put_hex(o, "model_id", 16, model->m->id);
     put_hex(o, "weights_crc32", 8, weights_crc(model->m->file));
     put_settings(o, &s);
