@@ -44,14 +44,14 @@ values() {
     report "$1, ${2#,}, ${*:4}" $status "${passed:-nothing} passed, ${conflicts:-no ldmatrix}"
 }
 
-# wgmma CASES MOST SETTINGS...: GEMMs by the instructions of Hopper; what is launched and what is replayed have different tiles
+# wgmma CONFIG CASES MOST SETTINGS...: GEMMs by the instructions of Hopper; what is launched and what is replayed have different tiles
 wgmma() {
     local status=0 passed
-    env EMU_ARCH=90 "${@:3}" timeout 300 build/release/emu/checkkernel --impl=emu_wgmma --quick --op=gemm --case="*$1*" --most="$2" \
+    env EMU_ARCH=90 "${@:4}" timeout 300 "build/$1/emu/checkkernel" --impl=emu_wgmma --quick --op=gemm --case="*$2*" --most="$3" \
         >"$tmp/out" 2>&1 </dev/null || status=$?
     passed=$(sed -n 's/^gemm *emu_wgmma *\([1-9][0-9]*\) passed.*/\1/p' "$tmp/out")
     [ -n "$passed" ] || status=1
-    report "wgmma, ${1#,}, ${*:3}" $status "${passed:-nothing} passed"
+    report "wgmma, $1, ${2#,}, ${*:4}" $status "${passed:-nothing} passed"
 }
 
 tiles() { # CONFIG SETTINGS...
@@ -75,7 +75,7 @@ if build release build/release/emu/{checkkernel,test_tiles,test_refuse}; then
     done
     for cases in ",bf16- 200000" ",f16- 40000"; do
         # shellcheck disable=SC2086 # words
-        for settings in "EMU_MMA=exact EMU_ORDER=random" "EMU_MMA=truncate"; do wgmma $cases $settings; done
+        for settings in "EMU_MMA=exact EMU_ORDER=random" "EMU_MMA=truncate"; do wgmma release $cases $settings; done
     done
     EMU_ARCH=90 build/release/emu/test_refuse >"$tmp/out" 2>&1 </dev/null
     report "what launchers refuse on sm_90" $? "$(grep -c '^ok' "$tmp/out") launchers"
@@ -89,7 +89,8 @@ for config in asan tsan; do
     [ $config = asan ] || flag=thread
     if ! { "${CXX:-g++}" -fsanitize=$flag -o "$tmp/probe" "$tmp/probe.cpp" && "$tmp/probe"; } >/dev/null 2>&1; then
         echo "skip - tensor-core kernels, $config # -fsanitize=$flag does not work here"
-    elif build $config "build/$config/emu/test_tiles"; then
+    elif build $config build/$config/emu/{checkkernel,test_tiles}; then
         tiles $config EMU_ORDER=forward
+        wgmma $config m10,n72/24x1,k72/8,bf16-f32, 60000 EMU_ORDER=forward
     fi
 done
