@@ -297,6 +297,8 @@ $(B)/gen/cli/commit.h: FORCE
 
 CUDA_FLAGS := -fmad=false -I.
 CUDA_BUILD = $(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS) $(PLUGIN_NVTX)
+# Of instructions that machine code of sm_90 alone may have: in a build without that the launcher refuses.
+CUDA_CODE_gemm_wgmma := $(if $(filter 90,$(CUDA_ARCHS)),-gencode arch=compute_90a$(comma)code=sm_90a -DDD_SM90A)
 # Profilers read names by NVTX, which is headers only.
 PLUGIN_NVTX := $(if $(filter 1,$(NVTX)),-DDD_WITH_NVTX)
 PLUGIN_LINK = -shared -Wl,--version-script=host/exec/plugin.map -Wl,--no-undefined -o $@
@@ -314,7 +316,7 @@ $(O)/cuda/%.o: host/exec/%.c $(B)/flags $(B)/cuda-flags
 $(O)/cuda/%.cu.o: kernels/cuda/%.cu $(B)/cuda-flags
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) -std=c++17 -O2 -lineinfo $(shell scripts/cuda_archs.sh --flags $(CUDA_ARCHS)) $(CUDA_FLAGS) \
+	$(Q)$(NVCC) -std=c++17 -O2 -lineinfo $(or $(CUDA_CODE_$*),$(shell scripts/cuda_archs.sh --flags $(CUDA_ARCHS))) $(CUDA_FLAGS) \
 		-Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(B)/libdydit-cuda.so: $(CUDA_OBJ) $(PLUGIN_SHARED) host/exec/plugin.map
 	$(call say,LINK,$@)
@@ -428,7 +430,7 @@ EMU_PACK_OBJ := $(O)/emu/test_pack.o
 $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
 		kernels/ops.def $(EMU_TOOLS)
 	$(call say,NVCC,$<)
-	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS)
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS) -DDD_SM90A
 $(EC)/cuda/gemm_lt.ptx.cpp: tests/emu/lt/cublasLt.h
 $(EMU_LT): tests/emu/lt/lt.cpp
 	$(call say,CXX,$<)

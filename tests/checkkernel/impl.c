@@ -88,6 +88,7 @@ const ck_impl *ck_impls(int *n)
         for (int isa = 0; isa < DD_ISA_COUNT; isa++) list[count++] = cpu_impl((dd_cpu_isa)isa);
 #ifdef CK_DEVICE
         list[count++] = ck_device_impl();
+        list[count++] = ck_device_wgmma_impl();
         list[count++] = ck_device_lt_impl();
 #endif
     }

@@ -13,6 +13,7 @@
 
 #include "host/exec/plugin_cuda.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/gemm_wgmma.h"
 #include "kernels/cuda/lt.h"
 
 #define FRONT 256 /* bytes in front of the data that travel too: tensor.c's guard; a multiple of any alignment */
@@ -173,6 +174,7 @@ static void move_args(dd_op_id op, dd_op_args *a)
 }
 
 typedef dd_status launcher(dd_op_id op, const dd_exec *e, const dd_op_args *a);
+static launcher launch_lt;
 
 static dd_status launch_own(dd_op_id op, const dd_exec *e, const dd_op_args *a)
 {
@@ -182,7 +184,7 @@ static dd_status launch_own(dd_op_id op, const dd_exec *e, const dd_op_args *a)
 /* Slices of the library have their sizes from the host: they cannot be replayed at another step. */
 static bool sized_by_host(launcher *launch, dd_op_id op, const dd_op_args *a)
 {
-    return launch != launch_own && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
+    return launch == launch_lt && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
 }
 
 /* Such an op must be refused while it is recorded. */
@@ -249,6 +251,17 @@ static dd_status run(launcher *launch, ck_case *c, const dd_exec *exec, const dd
 static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
 {
     return run(launch_own, c, exec, args);
+}
+
+/* What is launched and what is replayed have different tiles, and must have the same bits. */
+static dd_status launch_wgmma(dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    return op == DD_OP_gemm ? dd_cuda_gemm_wgmma(e, &a->gemm, turn % DD_CUDA_WGMMA_TILES) : DD_ERR_UNSUPPORTED;
+}
+
+static dd_status call_wgmma(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    return run(launch_wgmma, c, exec, args);
 }
 
 /* Little room, so that rows come in several parts. */
@@ -361,6 +374,16 @@ ck_impl ck_device_impl(void)
                      .scratch_bytes = scratch_bytes,
                      .call = call,
                      .release = release};
+}
+
+ck_impl ck_device_wgmma_impl(void)
+{
+    ck_impl impl = ck_device_impl();
+    snprintf(impl.name, sizeof impl.name, CK_DEVICE "_wgmma");
+    if (!impl.missing && !dd_cuda_wgmma_here()) impl.missing = "the device, or this build, is not for sm_90";
+    impl.call = call_wgmma;
+    impl.partial = true;
+    return impl;
 }
 
 ck_impl ck_device_lt_impl(void)

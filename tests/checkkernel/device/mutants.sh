@@ -32,7 +32,7 @@ known() { curand_there || sed -i '/|curand|/d' "$1"; }
 programs() {
     local san='' inputs name
     [ "$2" != tsan ] || san=-fsanitize=thread
-    EMU_CXXFLAGS='-Og -g0' CONFIG=$2 tests/emu/emucc "$3/faulty.o" "$3/faulty.cu" -fmad=false -I. -Itests/emu/lt || return
+    EMU_CXXFLAGS='-Og -g0' CONFIG=$2 tests/emu/emucc "$3/faulty.o" "$3/faulty.cu" -fmad=false -I. -Itests/emu/lt -DDD_SM90A || return
     for name in $(cut -d '|' -f 3 "$3/plan" | sort -u); do
         inputs=$(tr ' ' '\n' <"build/$2/emu/$name.inputs" | grep -v "/emu/cuda/$1\.o\$")
         # shellcheck disable=SC2086 # words
