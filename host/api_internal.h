@@ -12,6 +12,7 @@
 #include "host/base/status.h"
 #include "host/exec/backend.h"
 #include "host/exec/decoder.h"
+#include "host/exec/engine.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
 #include "host/model/checkpoint.h"
@@ -26,7 +27,8 @@ struct dydit_ctx {
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
     char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */
-    int library_gemms;                /* shapes that the backend's library does; -1: all that it takes */
+    dd_gemm_by rest_by;               /* who does the GEMMs, where it can ... */
+    int shapes_by[DD_BY_COUNT];       /* ... but for as many shapes, which were measured */
     char why[DD_ERR_TEXT];            /* why "auto" took cpu; empty where it did not, or was not asked */
     dd_log_level why_level;
     bool why_unsaid; /* the first run says it */
@@ -64,7 +66,7 @@ typedef struct dd_settings {
     int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
-    char backend[160];
+    char backend[176];
 } dd_settings;
 
 /* Pictures of a result, once they are decoded. */
@@ -160,8 +162,9 @@ dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, 
 dd_status dd_api_engine_open(dydit_ctx *ctx, const char *engine, const char *tune_cache, dd_err *err);
 /* Again, as measurements may be others now. */
 dd_status dd_api_engine_apply(dydit_ctx *ctx, dd_err *err);
-/* "own kernels", "cuBLASLt 13.1.0 where it can" */
-void dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
+/* "own kernels", "cuBLASLt 13.1.0 where it can", "cuBLASLt 13.1.0 for 3 shapes, wgmma for 2, own kernels". False: own kernels
+ * do all. */
+bool dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
 
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);

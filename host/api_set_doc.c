@@ -110,7 +110,7 @@ dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sa
                           const dydit_set_options *set, dd_err *err)
 {
     dd_settings s;
-    char engine[64] = "";
+    char engine[96];
     *out = NULL;
     DD_TRY(dd_settings_resolve(&s, model, opt, err));
     const int side = dd_rgb_side(model, set->vae);
@@ -124,8 +124,8 @@ dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sa
     put_settings(o, &s);
     put_labels(o, model, opt);
     put_backend(o, model);
-    if (model->ctx->library_gemms) { /* whose sums depend on the number of rows */
-        dd_api_engine_text(model->ctx, engine, sizeof engine);
+    if (dd_api_engine_text(model->ctx, engine,
+                           sizeof engine)) { /* who multiplies, or how, depends on the number of rows */
         json_object_set_new(o, "engine", json_string(engine));
         json_object_set_new(o, "batch_size", json_integer(s.batch_size));
     }

@@ -124,8 +124,8 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     s->dense = o->dense != 0;
     s->input = model->ctx->input;
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
-    char engine[64] = "";
-    if (model->ctx->library_gemms) dd_api_engine_text(model->ctx, engine, sizeof engine);
+    char engine[80];
+    if (!dd_api_engine_text(model->ctx, engine, sizeof engine)) engine[0] = 0;
     snprintf(s->backend, sizeof s->backend, "%s (%.79s%s%s)", model->ctx->be->name, model->ctx->be->detail,
              engine[0] ? "; " : "", engine);
     return dd_settings_rng(s, model, o, err);

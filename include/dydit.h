@@ -84,8 +84,9 @@ typedef struct dydit_options {
     int device;            /* of backends with several; 0 (default) */
     int no_graph;          /* launch every op by itself; 0 (default): a step is replayed as one CUDA graph. A backend
                               without graphs warns and goes on */
-    /* Who does GEMMs over all tokens, on cuda: "own": its kernels, equal bits whatever the batch and the plan; "lt": cuBLASLt;
-     * "auto" (default): cuBLASLt where dydit_tune has measured it faster, else own. */
+    /* Who does GEMMs, on cuda: "own": kernels for every device, equal bits whatever the batch and the plan; "lt": cuBLASLt
+     * those over all tokens; "wgmma": kernels for Hopper (compute capability 9.0); "auto" (default): of these three what
+     * dydit_tune has measured fastest for the shape, else own. */
     const char *engine;
     const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
     const char *which;      /* state dict of a training checkpoint: "ema", "model"; "auto" (default): ema, else model */
@@ -480,7 +481,7 @@ DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);
 DYDIT_API dydit_status dydit_profiler(dydit_ctx *ctx, int on);
 
 /* Times every GEMM of the complete model and of a run with these options (batch size, steps, guidance, plan; images and
- * labels may be left out; dense: the complete model alone) by the own kernels and by cuBLASLt, medians of events on the
+ * labels may be left out; dense: the complete model alone) by the own kernels, cuBLASLt and wgmma, medians of events on the
  * device, and adds the times to options.tune_cache, keyed by device and versions; takes them into account from then on.
  * text, TEXT or JSON: what was measured; own. DYDIT_ERR_UNSUPPORTED where the backend has one engine only. dydit_cancel
  * stops it. */

@@ -32,6 +32,15 @@ check_kernels() { "$bin/checkkernel" --impl="$backend" "$@"; }
 
 part_kernels() { check_kernels --quick ${quick:+--most=4000}; }
 
+has_wgmma() { "$dydit" info --backend "$backend" | grep -q '^  wgmma, '; }
+
+part_wgmma() {
+    local cases=(--full)
+    [ -z "$quick" ] || cases=(--quick --most=20000)
+    has_wgmma || skip "this card has no wgmma"
+    "$bin/checkkernel" --impl="${backend}_wgmma" --op=gemm "${cases[@]}"
+}
+
 part_shapes() {
     [ -z "$quick" ] || { check_kernels --full --op=unpatchify,guide,solve,copy --most=20000; return; }
     check_kernels --full
@@ -149,9 +158,10 @@ part_graphs() {
 }
 
 part_engines() {
-    local engine failed=''
+    local engine engines='own lt auto' failed=''
     knows --engine || skip "this program has one engine"
-    for engine in own lt auto; do
+    ! has_wgmma || engines="$engines wgmma"
+    for engine in $engines; do
         bench "engine-$engine" XL 1,16 --engine $engine "${one_mode[@]}" || failed="$failed $engine"
     done
     [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

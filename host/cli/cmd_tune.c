@@ -39,7 +39,7 @@ static const cli_option options[] = {
 static const cli_spec spec = {
     "tune",
     "[flags]",
-    "Times every GEMM of the complete model by the own kernels and by cuBLASLt, and keeps the times for --engine auto.",
+    "Times every GEMM of a model by each engine that can do it, and keeps the times for --engine auto.",
     options,
     (int)(sizeof options / sizeof options[0]),
     NULL,

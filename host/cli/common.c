@@ -24,6 +24,11 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
                         "--reproducible and --engine lt exclude each other: results of cuBLASLt depend on the "
                         "batch");
     }
+    if (c->reproducible && c->engine && strcmp(c->engine, "wgmma") == 0) {
+        return cli_fail(CLI_USAGE,
+                        "--reproducible and --engine wgmma exclude each other: wgmma adds otherwise than the kernels "
+                        "that other devices have");
+    }
     dydit_options_init(&o, sizeof o);
     o.engine = c->reproducible ? "own" : c->engine;
     o.tune_cache = c->tune_cache;

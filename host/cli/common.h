@@ -32,9 +32,10 @@ typedef struct cli_common {
         CLI_ROW(s_, FLAG, "no-graph", 0, common.no_graph, 0, 0, 0, 0,                                                \
                 "launch every op by itself instead of replaying steps as CUDA graphs"),                              \
         CLI_ROW(s_, TEXT, "precision", 0, common.precision, "NAME", "auto", 0, 0, "auto, fp32, tf32, bf16 or fp16"), \
-        CLI_ROW(s_, CHOICE, "engine", 0, common.engine, "auto|own|lt", "auto", 0, 0,                                 \
-                "of dense GEMMs on cuda: own kernels, or cuBLASLt (lt); auto:\n"                                     \
-                "what dydit tune has measured faster, else own"),                                                    \
+        CLI_ROW(s_, CHOICE, "engine", 0, common.engine, "auto|own|lt|wgmma", "auto", 0, 0,                           \
+                "of GEMMs on cuda: own kernels, cuBLASLt (lt) where it can,\n"                                       \
+                "or wgmma, on devices that have it; auto: what dydit tune\n"                                         \
+                "has measured fastest, else own"),                                                                   \
         CLI_ROW(s_, FLAG, "reproducible", 0, common.reproducible, 0, 0, 0, 0,                                        \
                 "own kernels alone: equal bits in any batch"),                                                       \
         CLI_ROW(s_, TEXT, "tune-cache", 0, common.tune_cache, "FILE", 0, 0, 0,                                       \

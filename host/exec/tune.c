@@ -91,7 +91,8 @@ static dd_status time_steps(tuning *t)
 dd_status dd_tune_run(dd_tune_list *out, const dd_tune_job *job, dd_err *err)
 {
     tuning t = {.job = job, .out = out, .cap = out->n, .err = err};
-    DD_TRY(job->be->engine->use(job->be, NULL, -1, err));
+    const dd_gemm_by rest = job->be->engine->version[0] ? DD_BY_LIBRARY : DD_BY_OWN; /* in use, it can be timed */
+    DD_TRY(job->be->engine->use(job->be, rest, NULL, 0, err));
     dd_status st = dd_session_open(&t.session, job->spec, job->be, job->weights, err);
     if (st == DD_OK) st = begin_batch(&t);
     if (st == DD_OK) st = time_steps(&t);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What `tune` measured, in a file: per device and versions, the times of GEMMs by the own kernels and by the library. */
+ * What `tune` measured, in a file: per device and versions, the times of GEMMs by all that can do them. */
 #ifndef DD_HOST_EXEC_TUNE_CACHE_H
 #define DD_HOST_EXEC_TUNE_CACHE_H
 

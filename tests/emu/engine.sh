@@ -175,7 +175,7 @@ tune -b 2 >"$tmp/out" 2>&1
 [ $? = 0 ] && [ -s "$cache" ] && [ "$(grep -c ' whole .* \(bias\|gelu\|residual\) ' "$tmp/out")" -ge 6 ] && grep -q ' slices ' "$tmp/out" && [ "$(ls -A "$XDG_CACHE_HOME/dydit")" = tune.json ]
 verdict $? "tune measures every GEMM and keeps the times" "$tmp/out"
 # The times of an emulator say nothing: made up ones decide here.
-as() { sed -E "s/(\"library_us\": ).*/\1$1/; s/(\"own_us\": )[^,]*/\1$2/" "$cache" >"$3"; }
+as() { sed -E "s/(\"library_us\": )[0-9.e+-]*/\1$1/; s/(\"own_us\": )[^,]*/\1$2/" "$cache" >"$3"; }
 as 1.0 2.0 lt-faster.json
 as 2.0 1.0 own-faster.json
 run "auto, cuBLASLt measured faster" tiny --tune-cache lt-faster.json --latents-out a.st
@@ -209,6 +209,49 @@ verdict $? "a garbage file in the default place: a warning, own kernels" "$tmp/o
 rm "$cache"
 fails 4 'no-such/tune.json' tune --tune-cache no-such/tune.json
 verdict $? "a file that cannot be written" "$tmp/out"
+
+# ---- wgmma, on devices that have it ----------------------------------------------------------------------------------
+
+fails 3 'wgmma cannot be used: it needs a device of compute capability 9.0, in use is emulated' "$dydit" sample -m "$small" \
+    --backend emu -l 1 --steps ddim2 -q --engine wgmma --latents-out x.st && [ ! -e x.st ]
+verdict $? "wgmma on another device: one sentence" "$tmp/out"
+# executes NAME yes|no COMMAND...: was the kernel of wgmma among those of the run?
+executes() {
+    local got=no
+    rm -f executed
+    env EMU_KERNELS=executed "${@:3}" >"$tmp/out" 2>&1 && { ! grep -q gemm_wgmma_kernel executed || got=yes; } || got=failed
+    [ $got = "$2" ]
+    verdict $? "$1: $got" "$tmp/out"
+}
+bf16=(env EMU_ARCH=90 "$dydit" sample -m "$small" --backend emu --precision bf16 -l 1,2 --steps ddim2 -q)
+
+executes "own: wgmma is executed" no "${bf16[@]}" --engine own --latents-out h-own.st
+executes "wgmma: it is executed" yes "${bf16[@]}" --engine wgmma --latents-out h-wgmma.st
+run "wgmma without graphs" "${bf16[@]}" --engine wgmma --no-graph --latents-out h-plain.st
+same h-wgmma.st h-plain.st
+verdict $? "GEMMs of wgmma are recorded in graphs"
+env EMU_ARCH=90 "$dydit" info --backend emu --engine wgmma >"$tmp/out" 2>&1
+grep -q '^gemms *wgmma where it can (engine wgmma)$' "$tmp/out" && grep -q '^  wgmma, the matrix instructions' "$tmp/out"
+verdict $? "info says who does them" "$tmp/out"
+env EMU_ARCH=90 "$dydit" tune -m "$small" --backend emu --precision bf16 --steps ddim2 -b 2 --dense >"$tmp/out" 2>&1 &&
+    [ "$(grep -c '"wgmma_us": [0-9]' "$cache")" -ge 6 ] && grep -q '"schema_version": 2' "$cache"
+verdict $? "tune measures wgmma too" "$tmp/out"
+third() { sed -E "s/(\"own_us\": )[^,]*/\1$1/; s/(\"library_us\": )[^,]*/\1$2/; s/(\"wgmma_us\": ).*/\1$3/" "$cache" >third.json; }
+# who NAME OWN LT WGMMA WORDS: with these times
+who() {
+    third "$2" "$3" "$4"
+    env EMU_ARCH=90 "$dydit" info --backend emu --tune-cache third.json 2>&1 | grep '^gemms' >"$tmp/out"
+    grep -Eq "^gemms *$5 \(engine auto\)\$" "$tmp/out"
+    verdict $? "auto, $1" "$tmp/out"
+}
+who "own fastest" 1.0 2.0 3.0 'own kernels'
+who "cuBLASLt fastest" 3.0 1.0 2.0 'cuBLASLt 13.1.0 for [0-9]+ shapes(, wgmma for [0-9]+)?, own kernels'
+who "wgmma fastest" 3.0 2.0 1.0 '(cuBLASLt 13.1.0 for [0-9]+ shapes, )?wgmma for [0-9]+( shapes)?, own kernels'
+executes "auto, it was fastest: it is executed" yes "${bf16[@]}" --dense --tune-cache third.json --latents-out h-x.st
+executes "own, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --engine own --latents-out h-x.st
+executes "reproducible, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --reproducible --latents-out h-x.st
+"$dydit" info --backend emu --tune-cache third.json >"$tmp/out" 2>&1 && grep -q '^gemms *own kernels' "$tmp/out"
+verdict $? "on another device they do not hold" "$tmp/out"
 
 # ---- failures --------------------------------------------------------------------------------------------------------
 

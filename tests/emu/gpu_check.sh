@@ -82,6 +82,11 @@ size=$(wc -c <check.tar.gz)
 [ "$size" -le $((16 << 20)) ] && tar -tzf check.tar.gz | grep -q '^check/summary.txt$'
 verdict $? "an archive of $size bytes"
 
+EMU_ARCH=90 "$bundle/scripts/gpu_check.sh" --backend emu --quick --out "$tmp/hopper" --only wgmma,engines >out 2>&1 </dev/null
+[ $? = 0 ] && grep -Eq '^passed +wgmma .*[1-9][0-9]* passed' hopper/summary.txt && [ -s hopper/bench-engine-wgmma.json ] &&
+    grep -q '^skipped  *wgmma .*no wgmma' check/summary.txt
+verdict $? "wgmma is checked and timed where the card has it" out
+
 # ---- programs that do not do what they should -----------------------------------------------------------------------------
 
 cp "$bundle/bin/checkkernel" "$tmp/good"
