@@ -19,7 +19,7 @@
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
 #                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
-#                 All these run beside the sanitizers of the rest.
+#                 All these run beside the rest, once the release build is there.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -321,16 +321,19 @@ check)
     ;;
 test)
     static_checks
-    if build release all unit examples; then
+    built=
+    build release all unit examples && built=1
+    start_cuda_parts
+    if [ -n "$built" ]; then
         mapfile -t list < <(sources tests/unit/test_*.c)
         units release "${list[@]}"
-        checkkernel "release/checkkernel" build/release/tests/checkkernel --full
+        checkkernel "release/checkkernel" build/release/tests/checkkernel --full --impl='cpu_a*'
+        checkkernel "release/checkkernel, portable" build/release/tests/checkkernel --quick --impl=ref,cpu_portable
         checkkernel "release/checkkernel, mutants" build/release/tests/checkkernel --mutants
         mapfile -t list < <(sources tests/cli/*.sh)
         shells release "${list[@]}"
         examples
     fi
-    start_cuda_parts
     under_softisa
     under_asan cli unit fuzzers
     under_tsan
