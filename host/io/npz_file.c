@@ -68,7 +68,7 @@ static dd_status check_space(const dd_npz_file *f, int64_t there, dd_err *err)
     struct statvfs fs;
     const uint64_t whole = dd_npz_file_bytes(&f->shape),
                    wanted = whole - ((uint64_t)there < whole ? (uint64_t)there : whole);
-    if (fstatvfs(f->fd, &fs) != 0 || (uint64_t)fs.f_bavail >= wanted / fs.f_frsize) return DD_OK;
+    if (fstatvfs(f->fd, &fs) != 0 || fs.f_blocks == 0 || (uint64_t)fs.f_bavail >= wanted / fs.f_frsize) return DD_OK;
     return DD_FAIL(err, DD_ERR_IO, "%s: the set needs %llu bytes more, its file system has %llu", f->path,
                    (unsigned long long)wanted, (unsigned long long)fs.f_bavail * fs.f_frsize);
 }
@@ -127,6 +127,7 @@ static dd_status open_locked(dd_npz_file *f, const dd_npz_begin *b, dd_err *err)
         return DD_FAIL(err, DD_ERR_NOT_FOUND, "%s cannot be resumed: %s is not there", f->state, f->partial);
     f->fd = open(f->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (f->fd < 0) return system_failed(f->partial, "opened", err);
+    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno != EWOULDBLOCK) return system_failed(f->partial, "locked", err);
     if (!lock(f, &there)) return DD_FAIL(err, DD_ERR_IO, "%s: another run is writing this set", f->path);
     if (there.st_size > 0 && !b->resume)
         return DD_FAIL(err, DD_ERR_ARG, "%s is left of a run that was stopped: resume it, or remove it and %s",

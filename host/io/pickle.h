@@ -2,7 +2,8 @@
  * Reads the pickle of a torch.save file as data. Nothing is ever called or imported: the machine knows the opcodes
  * that saving tensors needs, tags what a fixed list of globals would have made of their arguments, and keeps anything
  * else (argparse.Namespace, optimizers) as an inert value that a reader can only skip. Every opcode makes at most one
- * value and nothing is copied, so memory is bounded by the size of the pickle; nothing recurses.
+ * value and nothing is copied, so memory is bounded by the size of the pickle, and a memo of at most
+ * 32 MiB; nothing recurses.
  * Opcodes: CPython Lib/pickletools.py, protocol 2. */
 #ifndef DD_HOST_IO_PICKLE_H
 #define DD_HOST_IO_PICKLE_H

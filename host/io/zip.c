@@ -124,7 +124,7 @@ static bool safe_name(const char *s, size_t n)
 {
     if (n == 0 || s[0] == '/') return false;
     for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f || s[i] == '\\' || s[i] == ':') return false;
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f || s[i] == '\\') return false;
         const bool starts = i == 0 || s[i - 1] == '/';
         if (starts && i + 1 < n && s[i] == '.' && s[i + 1] == '.' && (i + 2 == n || s[i + 2] == '/')) return false;
     }
@@ -178,6 +178,8 @@ static dd_status read_entry(const reader *r, size_t *at, dd_zip_member *m)
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: zip archive: a member's name is empty, absolute, or not plain",
                        r->path);
     if (flags & FLAG_ENCRYPTED) return bad_member(r, m, "is encrypted");
+    if (!read_zip64(e + ENTRY_BYTES + m->name_bytes, extra_bytes, &s))
+        return bad_member(r, m, "has an entry without its sizes");
     m->compressed = method != 0;
     if (!m->compressed && s.packed != s.unpacked) return bad_member(r, m, "is not compressed, but two sizes are given");
     return read_local(r, m, &s, flags, method);

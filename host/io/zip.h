@@ -2,8 +2,8 @@
  * Members of a zip archive that are used in place, as torch.save writes them: stored, not compressed. ZIP64 included.
  *
  * Own code instead of libzip: tensors are used in the mapped file, so the offset of a member's data is needed, and
- * libzip hands out bytes only. It is also the stricter reader: everything between the first byte and the directory is
- * one member after the other, and what local headers say must be what the directory says. Checksums are not compared,
+ * libzip hands out bytes only. It is also the stricter reader: members do not overlap, and what local headers say
+ * must be what the directory says (bytes between members, such as data descriptors, are passed over). Checksums are not compared,
  * as torch.load does not either: that would read the whole file before the first use. */
 #ifndef DD_HOST_IO_ZIP_H
 #define DD_HOST_IO_ZIP_H

@@ -9,6 +9,9 @@
 #include "host/base/status.h"
 #include "host/io/tensors.h"
 
+#define DD_MAX_WIDTH 16384     /* of the residual stream */
+#define DD_MAX_SIDE_TOKENS 128 /* along a side of a picture */
+
 typedef struct dd_config {
     int input_size; /* height and width of the latents */
     int patch_size;

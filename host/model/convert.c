@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Conversion: the entries of the new file point into the old one, or to converted copies. */
+#define _POSIX_C_SOURCE 200809L /* stat */
 #include "host/model/convert.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "host/base/sizes.h"
+#include "host/io/outfile.h"
 #include "host/io/safetensors.h"
 #include "host/io/tensors_internal.h"
 #include "host/model/keys.h"
@@ -105,7 +108,12 @@ static dd_status describe(const char *path, dd_convert_report *report, dd_err *e
 
 static dd_status convert(converter *c)
 {
+    struct stat out;
     DD_TRY(find_dtype(c));
+    DD_TRY(dd_outfile_check(c->spec->out, c->err));
+    if (stat(c->spec->out, &out) == 0 && !S_ISREG(out.st_mode))
+        return DD_FAIL(c->err, DD_ERR_ARG, "%s is no regular file, which could be read again for its SHA-256",
+                       c->spec->out);
     DD_TRY(dd_checkpoint_open(&c->in, c->spec->in, &c->spec->choice, c->err));
     const int n = c->in->n_tensors;
     c->entries = calloc((size_t)n + 1, sizeof *c->entries);

@@ -16,6 +16,7 @@
 #include "host/io/json.h"
 #include "host/io/shards.h"
 #include "host/io/tensors_internal.h"
+#include "host/model/config.h"
 
 #define STEM "diffusion_pytorch_model"
 #define MAX_PATH 4096
@@ -63,12 +64,17 @@ static dd_status read_fields(geometry *g, const json_t *doc, const char *path, d
     const json_t *out = json_object_get(doc, "out_channels");
     if (out && !json_is_null(out)) DD_TRY(dd_json_int(doc, "out_channels", 1, 8192, path, &g->out_channels, err));
     const json_t *eps = json_object_get(doc, "norm_eps");
+    if (eps && !json_is_number(eps)) return DD_FAIL(err, DD_ERR_FORMAT, "%s: norm_eps is no number", path);
     g->norm_eps = eps ? json_number_value(eps) : 1e-5;
     DD_TRY(require_text(doc, "norm_type", "ada_norm_zero", path, err));
     DD_TRY(require_text(doc, "activation_fn", "gelu-approximate", path, err));
     if (g->sample_size % g->patch_size != 0 || g->heads * g->head_dim % 4 != 0)
         return DD_FAIL(err, DD_ERR_FORMAT, "%s: sample_size is no multiple of patch_size, or the width none of 4",
                        path);
+    if (g->sample_size / g->patch_size > DD_MAX_SIDE_TOKENS || g->heads * g->head_dim > DD_MAX_WIDTH)
+        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: %lld tokens along a side and a width of %lld, at most %d and %d",
+                       path, (long long)(g->sample_size / g->patch_size), (long long)(g->heads * g->head_dim),
+                       DD_MAX_SIDE_TOKENS, DD_MAX_WIDTH);
     return DD_OK;
 }
 

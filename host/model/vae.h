@@ -126,6 +126,13 @@ const char *dd_vae_layout_name(dd_vae_layout layout);
 /* Pixels along a side of a picture for one of the latents. */
 static inline int dd_vae_factor(const dd_vae_config *c) { return 1 << (c->levels - 1); }
 
+/* Latents along a side of a tile, unless somebody says otherwise. */
+static inline int dd_vae_tile(const dd_vae_config *c)
+{
+    const int own = c->sample_size / dd_vae_factor(c);
+    return own > 0 ? own : 1;
+}
+
 /* ---- steps of dd_vae_open ------------------------------------------------------------------------------------- */
 
 /* vae_config.c: the geometry from the tensors, and what they cannot tell from a config.json of diffusers (or NULL). */

@@ -118,14 +118,16 @@ static dd_status whole_setting(const dd_vae *vae, const json_t *config, const ch
     return DD_OK;
 }
 
+static const char *source(const json_t *config) { return config ? "config.json" : "the metadata"; }
+
 /* The shapes tell it already. */
 static dd_status agree(const dd_vae *vae, const json_t *config, const char *key, int have, dd_err *err)
 {
     int said = have;
     DD_TRY(whole_setting(vae, config, key, DD_VAE_MAX_CHANNELS, &said, err));
     if (said == have) return DD_OK;
-    return DD_FAIL(err, DD_ERR_FORMAT, "%s: config.json says %s %d, but the tensors say %d", vae->path, key, said,
-                   have);
+    return DD_FAIL(err, DD_ERR_FORMAT, "%s: %s says %s %d, but the tensors say %d", vae->path, source(config), key,
+                   said, have);
 }
 
 static dd_status check_channels(const dd_vae *vae, const json_t *config, dd_err *err)
@@ -153,8 +155,8 @@ static dd_status check_kind(const dd_vae *vae, const json_t *config, dd_err *err
                        : shift != 0                  ? "shift_factor"
                                                      : NULL;
     if (!what) return DD_OK;
-    return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: config.json has a %s that this decoder does not know", vae->path,
-                   what);
+    return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: %s has a %s that this decoder does not know", vae->path,
+                   source(config), what);
 }
 
 static dd_status apply(dd_vae *vae, const json_t *config, dd_err *err)

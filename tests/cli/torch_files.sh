@@ -55,6 +55,8 @@ for args in '' a.safetensors 'a.safetensors d.safetensors e.safetensors' 'a.safe
     run convert $args
     equal "wrong usage: convert $args" 2 "$status"
 done
+refused 2 'is no regular file' convert "$FLAT" /dev/null
+refused 4 'no/such' convert "$FLAT" no/such/d.safetensors
 run convert "$TMP/x.pt" d.safetensors
 equal 'what cannot be read is not converted' 3 "$status"
 equal 'nothing else was written' 'a.safetensors b.safetensors c.safetensors' "$(echo *)"

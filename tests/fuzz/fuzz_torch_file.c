@@ -14,7 +14,7 @@ static dd_status open_input(dd_tensors **out, const char *path, dd_err *err)
     return dd_torch_open(out, path, DD_WHICH_AUTO, err);
 }
 
-/* Tensors may share a storage: the reader allows four times the file, and one more tensor that begins below that. */
+/* Tensors may share a storage: the reader allows four times the file; its division rounds by up to 3 bytes. */
 static size_t bytes_at_most(size_t size) { return 4 * size + 4; }
 
 #ifdef DD_FUZZ_MAIN

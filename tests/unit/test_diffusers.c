@@ -66,7 +66,7 @@ static void forward(void **state)
     forward_near("out", "ref", "diffusers");
 }
 
-/* exp(-ln(10000) i / 127), and phases at the last timestep as PyTorch 2.2.2 has them. */
+/* exp(-ln(10000) i / 127), at timesteps 0 and 1. */
 static void frequencies(void **state)
 {
     float f[2 * DD_TIME_FREQS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Unit tests of npz sets: headers read back field by field (also of sizes that no test writes), growing, being gone on with,
- * and every way to be refused. That numpy reads them is tested in tests/cli/set.sh, where there is one. */
+ * and every way to be refused. That numpy reads them is tested in tests/cli/npz.sh, where there is one. */
 #define _XOPEN_SOURCE 700
 #include <fcntl.h>
 #include <setjmp.h>

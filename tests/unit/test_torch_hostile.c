@@ -203,6 +203,9 @@ static void bad_archives_are_refused(void **state)
         {{.name = "x/byteorder", .data = "big", .n = 3}, {0}, "not little-endian"},
         {{.name = "x/code", .method = 8}, {0}, "is compressed"},
         {{.name = "x/secret", .flags = 1}, {0}, "is encrypted"},
+        {{.name = "x/huge", .zip64 = true, .dir_size = INT32_MAX, .local_size = INT32_MAX},
+         {0},
+         "reaches past the end"},
         {{.name = "x/big", .dir_size = 1 << 20, .local_size = 1 << 20}, {0}, "reaches past the end"},
         {{.name = "x/early", .dir_offset = -40}, {0}, "not where the directory says"},
         {{.name = "x/late", .dir_offset = 1 << 20}, {0}, "not where the directory says"},
@@ -225,6 +228,35 @@ static void bad_archives_are_refused(void **state)
     }
 }
 
+static void taken(const archive_member *members, int n)
+{
+    static archive_bytes a;
+    dd_err err = {0};
+    dd_tensors *f = NULL;
+    archive_make(&a, members, n);
+    scratch_write("x.pt", a.b, a.n);
+    if (dd_torch_open(&f, scratch("x.pt"), DD_WHICH_AUTO, &err) != DD_OK) fail_msg("%s", err.text);
+    const dd_tensor *t = dd_tensors_at(f, 0);
+    assert_int_equal(t->count, 4);
+    assert_memory_equal(t->data, members[1].data, 16);
+    dd_tensors_close(&f);
+}
+
+/* The folder has the name of the file that was saved; sizes and offsets of large archives lie in extra fields. */
+static void unusual_archives(void **state)
+{
+    (void)state;
+    static const char pickle[] = DICT_OF(PK_GOOD);
+    static const float values[4] = {1, 2, 3, 4};
+    archive_member m[] = {{.name = "at 12:30/data.pkl", .data = pickle, .n = sizeof pickle - 1},
+                          {.name = "at 12:30/data/0", .data = values, .n = sizeof values}};
+    taken(m, 2);
+    m[1].zip64 = true;
+    taken(m, 2);
+    m[0].zip64 = true;
+    taken(m, 2);
+}
+
 /* Cut off at any byte, or with bytes behind its end: never taken. */
 static void cut_off_anywhere(void **state)
 {
@@ -245,8 +277,13 @@ static void cut_off_anywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(honest), cmocka_unit_test(code_is_not_run),          cmocka_unit_test(bad_pickles_are_refused),
-        cmocka_unit_test(bombs),  cmocka_unit_test(bad_archives_are_refused), cmocka_unit_test(cut_off_anywhere),
+        cmocka_unit_test(honest),
+        cmocka_unit_test(code_is_not_run),
+        cmocka_unit_test(bad_pickles_are_refused),
+        cmocka_unit_test(bombs),
+        cmocka_unit_test(bad_archives_are_refused),
+        cmocka_unit_test(cut_off_anywhere),
+        cmocka_unit_test(unusual_archives),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -31,6 +31,7 @@ typedef struct archive_member {
     /* what the headers say in place of the truth, as differences */
     int local_size, dir_size, dir_offset;
     const char *local_name; /* in place of name */
+    bool zip64;             /* sizes and offset lie in the directory's extra field */
 } archive_member;
 
 typedef struct archive_bytes {
@@ -72,11 +73,17 @@ static inline void archive_entry(archive_bytes *a, const archive_member *m, size
     archive_put(a, m->flags, 2);
     archive_put(a, m->method, 2);
     archive_put(a, 0, 8);
-    for (int i = 0; i < 2; i++) archive_put(a, m->n + (size_t)m->dir_size, 4);
+    for (int i = 0; i < 2; i++) archive_put(a, m->zip64 ? UINT32_MAX : m->n + (size_t)m->dir_size, 4);
     archive_put(a, strlen(m->name), 2);
-    archive_put(a, 0, 12);
-    archive_put(a, offset + (size_t)m->dir_offset, 4);
+    archive_put(a, m->zip64 ? 28 : 0, 2);
+    archive_put(a, 0, 10);
+    archive_put(a, m->zip64 ? UINT32_MAX : offset + (size_t)m->dir_offset, 4);
     archive_add(a, m->name, strlen(m->name));
+    if (!m->zip64) return;
+    archive_put(a, 1, 2);
+    archive_put(a, 24, 2);
+    for (int i = 0; i < 2; i++) archive_put(a, m->n + (size_t)m->dir_size, 8);
+    archive_put(a, offset + (size_t)m->dir_offset, 8);
 }
 
 static inline void archive_make(archive_bytes *a, const archive_member *members, int n)
