@@ -49,7 +49,7 @@ static dd_status begin(decoding *d, dydit_vae *vae, int64_t n, int h, int w, con
     DD_TRY(dd_api_options(&d->o, sizeof d->o, options, "dydit_decode_options", err));
     DD_TRY(check_options(&d->o, err));
     if (n < 1) return DD_FAIL(err, DD_ERR_ARG, "number of latents is %lld: at least 1", (long long)n);
-    const int factor = dd_vae_factor(c), own = c->sample_size / factor;
+    const int factor = dd_vae_factor(c);
     if (h < 1 || w < 1 || h > DD_VAE_MAX_EDGE / factor || w > DD_VAE_MAX_EDGE / factor)
         return DD_FAIL(err, DD_ERR_ARG, "%s: %d x %d latents are out of range: pictures of at most %d pixels a side",
                        vae->v->path, w, h, DD_VAE_MAX_EDGE);
@@ -60,7 +60,7 @@ static dd_status begin(decoding *d, dydit_vae *vae, int64_t n, int h, int w, con
                                 .overlap = d->o.tile_overlap};
     if (n < d->whole.batch) d->whole.batch = (int)n;
     d->tiles = d->whole;
-    d->tiles.tile = d->o.tile_size ? d->o.tile_size : own > 0 ? own : 1;
+    d->tiles.tile = d->o.tile_size ? d->o.tile_size : dd_vae_tile(c);
     return DD_OK;
 }
 
@@ -83,23 +83,21 @@ static dd_status check_memory(const decoding *d, const dd_decode_plan *plan, dd_
     dd_decode_bytes bytes;
     uint64_t all, free_bytes;
     DD_TRY(measure(d, plan, &bytes, &all, err));
-    const char *how = plan->tile ? " in tiles" : "";
+    const char *how = dd_decode_tiled(plan) ? " in tiles" : "";
     if (d->o.max_mem && all > d->o.max_mem)
         return DD_FAIL(err, DD_ERR_NOMEM,
                        "decoding %d pictures at a time%s needs %.3g GB, more than the limit of %.3g GB", plan->batch,
                        how, (double)all / 1e9, (double)d->o.max_mem / 1e9);
     if (!be->memory_free) return DD_OK;
     DD_TRY(be->memory_free(be, &free_bytes, err));
-    const uint64_t device = bytes.backend + (d->vae->weights ? 0 : dd_decoder_weights_bytes(d->vae->v, be, d->input));
+    const uint64_t device = bytes.backend + bytes.scratch +
+                            (d->vae->weights ? 0 : dd_decoder_weights_bytes(d->vae->v, be, d->input));
     if (device <= free_bytes) return DD_OK;
     return DD_FAIL(err, DD_ERR_NOMEM, "decoding %d pictures at a time%s needs %.3g GB on the device, %.3g GB are free",
                    plan->batch, how, (double)device / 1e9, (double)free_bytes / 1e9);
 }
 
-static bool can_tile(const decoding *d)
-{
-    return d->o.tiling == DYDIT_TILING_AUTO && (d->tiles.tile < d->tiles.h || d->tiles.tile < d->tiles.w);
-}
+static bool can_tile(const decoding *d) { return d->o.tiling == DYDIT_TILING_AUTO && dd_decode_tiled(&d->tiles); }
 
 dydit_status dydit_estimate_decode(dydit_vae *vae, int64_t n, int h, int w, const dydit_decode_options *options,
                                    dydit_estimate *estimate)
@@ -127,8 +125,11 @@ dydit_status dydit_estimate_decode(dydit_vae *vae, int64_t n, int h, int w, cons
     full.vae_activation_bytes = bytes.backend;
     full.vae_picture_bytes = bytes.host + results;
     full.vae_batch_size = plan->batch;
-    full.vae_tiled = plan->tile > 0 && (plan->tile < h || plan->tile < w);
+    full.vae_tiled = dd_decode_tiled(plan);
     if (full.vae_peak_bytes > full.peak_bytes) full.peak_bytes = full.vae_peak_bytes;
+    const uint64_t weights = full.weights_bytes + (vae->weights ? 0 : full.vae_weights_bytes);
+    const uint64_t device = weights + bytes.backend + bytes.scratch;
+    if (vae->ctx->be->memory_free && device > full.device_bytes) full.device_bytes = device;
     memcpy(estimate, &full, estimate->size);
     return DYDIT_OK;
 }
@@ -198,13 +199,14 @@ static dd_status run(const decoding *d, const float *latents, sink *s, const dd_
     return run_plan(d, *used, latents, s, seconds, err);
 }
 
-dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
-                        dd_err *err)
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options,
+                        uint64_t others, float *out, dd_err *err)
 {
     decoding d;
     const dd_decode_plan *used;
     double seconds;
     DD_TRY(begin(&d, vae, latents->n, latents->h, latents->w, options, err));
+    d.others = others;
     const size_t factor = (size_t)dd_vae_factor(&vae->v->cfg);
     sink s = {.d = &d, .n = latents->n, .floats = out};
     s.each = 3 * (size_t)latents->h * factor * (size_t)latents->w * factor;
@@ -217,7 +219,7 @@ dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const flo
     if (!vae || !latents || !out) return DYDIT_ERR_ARG;
     dd_api_begin(vae->ctx);
     atomic_store(&vae->ctx->cancel, 0);
-    return (dydit_status)dd_api_decode(vae, &(dd_pictures){n, h, w, latents}, options, out, &vae->ctx->err);
+    return (dydit_status)dd_api_decode(vae, &(dd_pictures){n, h, w, latents}, options, 0, out, &vae->ctx->err);
 }
 
 dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err)
@@ -253,7 +255,7 @@ static dd_status decode_result(dydit_result *r, dydit_vae *vae, const dydit_deco
         free(done.pictures);
         return st;
     }
-    done.tiled = used->tile > 0 && used->tile < c->input_size;
+    done.tiled = dd_decode_tiled(used);
     free(r->decoded.pictures);
     r->decoded = done;
     return DD_OK;

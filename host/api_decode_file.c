@@ -35,6 +35,14 @@ static dd_status write_files(const dydit_decode_files *f, const dd_pictures *p, 
     return f->png ? dd_api_write_pictures(p, f->png, f->how, err) : DD_OK;
 }
 
+/* Before anything is decoded. */
+static dd_status check_sheet(const dd_tensor *t, const dydit_vae *vae, const dydit_decode_files *f, dd_err *err)
+{
+    const int factor = dd_vae_factor(&vae->v->cfg);
+    const dd_pictures p = {t->shape[0], (int)t->shape[2] * factor, (int)t->shape[3] * factor, NULL};
+    return dd_api_check_pictures(&p, f->png, f->how, err);
+}
+
 static dd_status decode_tensor(dydit_vae *vae, const dd_tensors *file, const dd_tensor *t, const dydit_decode_files *f,
                                const dydit_decode_options *options, dd_err *err)
 {
@@ -43,7 +51,8 @@ static dd_status decode_tensor(dydit_vae *vae, const dd_tensors *file, const dd_
     float *latents = malloc((size_t)t->count * sizeof *latents), *pictures = malloc(n * sizeof *pictures);
     dd_status st = latents && pictures ? dd_tensors_read_f32(file, t, latents, err)
                                        : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for its pictures", f->in);
-    if (st == DD_OK) st = dd_api_decode(vae, &(dd_pictures){t->shape[0], h, w, latents}, options, pictures, err);
+    const uint64_t held = ((uint64_t)t->count + n) * sizeof(float);
+    if (st == DD_OK) st = dd_api_decode(vae, &(dd_pictures){t->shape[0], h, w, latents}, options, held, pictures, err);
     if (st == DD_OK) st = write_files(f, &(dd_pictures){t->shape[0], h * factor, w * factor, pictures}, err);
     free(latents);
     free(pictures);
@@ -58,11 +67,13 @@ dydit_status dydit_vae_decode_file(dydit_vae *vae, const dydit_decode_files *fil
     if (!vae || !files) return DYDIT_ERR_ARG;
     dd_err *err = &vae->ctx->err;
     dd_api_begin(vae->ctx);
+    atomic_store(&vae->ctx->cancel, 0);
     dydit_decode_files_init(&f, sizeof f);
     dd_status st = dd_api_options(&f, sizeof f, files, "dydit_decode_files", err);
     if (st == DD_OK && !f.in) st = DD_FAIL(err, DD_ERR_ARG, "no file of latents was given");
     if (st == DD_OK) st = dd_safetensors_open(&file, f.in, err);
     if (st == DD_OK) st = find_latents(file, f.in_prefix ? f.in_prefix : "", vae->v->cfg.latent_channels, &t, err);
+    if (st == DD_OK && f.png) st = check_sheet(t, vae, &f, err);
     if (st == DD_OK) st = decode_tensor(vae, file, t, &f, options, err);
     dd_tensors_close(&file);
     return (dydit_status)st;

@@ -203,17 +203,21 @@ typedef struct dd_pictures {
     const float *values; /* [n,3,h,w], about -1 to 1; latents: [n,C,h,w] */
 } dd_pictures;
 
-/* api_picture.c */
+/* api_picture.c. Can there be such a picture? */
+dd_status dd_api_check_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
 dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
                                 dd_err *err);
 
 /* api_decode.c. Of the result's context, for its latents? */
 dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err);
-/* dydit_vae_decode without the beginning of a call. */
-dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options, float *out,
-                        dd_err *err);
+/* dydit_vae_decode without the beginning of a call. others: bytes that are held beside it, of options->max_mem. */
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options,
+                        uint64_t others, float *out, dd_err *err);
 
-/* api_stats.c: figures of a run. */
+/* api_stats.c: the settings as members of o. */
+void dd_settings_put(json_t *o, const dd_settings *set);
+/* Figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);
 
 #endif

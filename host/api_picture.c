@@ -30,7 +30,7 @@ typedef struct sheet {
 } sheet;
 
 /* s holds the extents of a picture, of which there are n. */
-static dd_status plan_sheet(sheet *s, int64_t n, const dydit_png_options *o, const char *path, dd_err *err)
+static dd_status measure_sheet(sheet *s, int64_t n, const dydit_png_options *o, const char *path, dd_err *err)
 {
     if (o->image >= n)
         return DD_FAIL(err, DD_ERR_ARG, "%s: there is no image %lld, only %lld", path, (long long)o->image,
@@ -53,7 +53,13 @@ static dd_status plan_sheet(sheet *s, int64_t n, const dydit_png_options *o, con
                        path, (long long)w, (long long)h);
     s->w = (int)w;
     s->h = (int)h;
-    s->pixels = calloc((size_t)w * (size_t)h, (size_t)s->channels);
+    return DD_OK;
+}
+
+static dd_status plan_sheet(sheet *s, int64_t n, const dydit_png_options *o, const char *path, dd_err *err)
+{
+    DD_TRY(measure_sheet(s, n, o, path, err));
+    s->pixels = calloc((size_t)s->w * (size_t)s->h, (size_t)s->channels);
     return s->pixels ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %d x %d pixels", path, s->w, s->h);
 }
 
@@ -211,7 +217,7 @@ static dd_status decode_preview(source *src, const dydit_result *r, const dydit_
     src->own = malloc((size_t)r->n * (size_t)src->each * sizeof *src->own);
     if (!src->own) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %lld pictures", path, (long long)r->n);
     src->planes = src->own;
-    return dd_api_decode(o->vae, &(dd_pictures){r->n, size, size, r->out.latents}, o->decode, src->own, err);
+    return dd_api_decode(o->vae, &(dd_pictures){r->n, size, size, r->out.latents}, o->decode, 0, src->own, err);
 }
 
 static dd_status find_source(source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
@@ -297,6 +303,15 @@ dydit_status dydit_result_write_token_map(const dydit_result *r, const char *pat
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_api_begin(r->model->ctx);
     return (dydit_status)write_token_map(r, path, options, &r->model->ctx->err);
+}
+
+dd_status dd_api_check_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)
+{
+    dydit_png_options o;
+    sheet s = {.side_w = p->w, .side_h = p->h, .channels = 3};
+    dydit_png_options_init(&o, sizeof o);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    return measure_sheet(&s, p->n, &o, path, err);
 }
 
 dd_status dd_api_write_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)

@@ -46,7 +46,12 @@ static int on_batch(void *user, const dd_sample_state *st)
     batch.labels = u->r->labels + st->first;
     batch.steps_done = st->steps;
     batch.is_batch = 1;
+    batch.decoded = (dd_decoded){0};
     const int stop = u->o.batch_done(u->o.user, &batch);
+    dd_decoded *all = &u->r->decoded;
+    all->seconds += batch.decoded.seconds;
+    all->tiled |= batch.decoded.tiled;
+    if (batch.decoded.peak_bytes > all->peak_bytes) all->peak_bytes = batch.decoded.peak_bytes;
     free(batch.decoded.pictures);
     return stop;
 }

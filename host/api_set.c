@@ -90,6 +90,14 @@ static dd_status make_doc(dydit_set *s, const dydit_sample_options *whole, const
 }
 
 /* Is the set there under its name, with nothing left to go on with? Then its protocol must say the same. */
+static void remove_state(const char *npz)
+{
+    dd_str state = {0};
+    dd_str_addf(&state, "%s.state", npz);
+    if (!state.failed) (void)unlink(state.data);
+    dd_str_free(&state);
+}
+
 static dd_status find_whole(const dydit_set *s, const dydit_set_options *o, bool *whole, dd_err *err)
 {
     dd_str partial = {0};
@@ -103,6 +111,7 @@ static dd_status find_whole(const dydit_set *s, const dydit_set_options *o, bool
     if (st == DD_OK) st = dd_json_object(doc, "settings", s->protocol, &then, err);
     if (st == DD_OK) st = dd_npz_same_settings(then, json_object_get(s->doc, "settings"), s->protocol, err);
     json_decref(doc);
+    if (st == DD_OK) remove_state(o->npz); /* of a run that was killed when all was done */
     return st;
 }
 
@@ -165,8 +174,10 @@ static dd_status add(dydit_set *s, const dydit_result *r, dd_err *err)
 
 dydit_status dydit_set_add(dydit_set *s, const dydit_result *result)
 {
-    if (!s || !result || !s->file) return DYDIT_ERR_ARG;
+    if (!s || !result) return DYDIT_ERR_ARG;
     dd_api_begin(s->model->ctx);
+    if (!s->file)
+        return (dydit_status)DD_FAIL(&s->model->ctx->err, DD_ERR_ARG, "the set is whole, nothing is added to it");
     return (dydit_status)add(s, result, &s->model->ctx->err);
 }
 

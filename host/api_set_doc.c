@@ -53,21 +53,6 @@ static void put_backend(json_t *o, const dydit_model *model)
     dd_str_free(&text);
 }
 
-static void put_settings(json_t *o, const dd_settings *s)
-{
-    char seed[32];
-    json_object_set_new(o, "sampler", json_string(s->sampler));
-    json_object_set_new(o, "steps", json_string(s->steps));
-    json_object_set_new(o, "eta", json_real(s->eta));
-    json_object_set_new(o, "cfg_scale", json_real(s->cfg_scale));
-    json_object_set_new(o, "cfg_channels", json_integer(s->cfg_channels));
-    json_object_set_new(o, "cfg_interval", json_pack("[ii]", s->cfg_lo, s->cfg_hi));
-    snprintf(seed, sizeof seed, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
-    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(seed));
-    json_object_set_new(o, "rng", json_string(s->rng));
-    json_object_set_new(o, "precision", json_string(s->precision));
-}
-
 static dd_status put_vae(json_t *o, const dydit_set_options *set, dd_err *err)
 {
     dydit_decode_options d;
@@ -87,7 +72,7 @@ static dd_status put_vae(json_t *o, const dydit_set_options *set, dd_err *err)
     json_object_set_new(vae, "groups", json_integer(c->groups));
     json_object_set_new(vae, "scaling", json_real((double)c->scaling));
     if (d.tiling == DYDIT_TILING_ON) {
-        const int size = d.tile_size ? d.tile_size : c->sample_size / dd_vae_factor(c);
+        const int size = d.tile_size ? d.tile_size : dd_vae_tile(c);
         json_object_set_new(vae, "tile_size", json_integer(size));
         json_object_set_new(vae, "tile_overlap", json_real(d.tile_overlap));
     }
@@ -121,7 +106,7 @@ dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sa
     json_object_set_new(o, "numerics", json_string(model->m->cfg.diffusers ? "diffusers" : "official"));
     put_hex(o, "model_id", 16, model->m->id);
     put_hex(o, "weights_crc32", 8, weights_crc(model->m->file));
-    put_settings(o, &s);
+    dd_settings_put(o, &s);
     put_labels(o, model, opt);
     put_backend(o, model);
     if (dd_api_engine_text(model->ctx, engine,

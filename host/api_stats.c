@@ -93,24 +93,30 @@ dydit_status dydit_result_stats(const dydit_result *r, dydit_stats *stats)
     return DYDIT_OK;
 }
 
-static json_t *report_settings(const dydit_result *r)
+void dd_settings_put(json_t *o, const dd_settings *s)
 {
-    const dd_settings *s = &r->set;
-    char hex[32];
-    json_t *o = json_object(), *labels = json_array();
-    for (int64_t i = 0; i < r->n; i++) json_array_append_new(labels, json_integer(r->labels[i]));
+    char seed[32];
     json_object_set_new(o, "sampler", json_string(s->sampler));
     json_object_set_new(o, "steps", json_string(s->steps));
     json_object_set_new(o, "eta", json_real(s->eta));
     json_object_set_new(o, "cfg_scale", json_real(s->cfg_scale));
     json_object_set_new(o, "cfg_channels", json_integer(s->cfg_channels));
     json_object_set_new(o, "cfg_interval", json_pack("[ii]", s->cfg_lo, s->cfg_hi));
-    snprintf(hex, sizeof hex, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
-    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(hex));
-    json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
+    snprintf(seed, sizeof seed, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
+    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(seed));
     json_object_set_new(o, "rng", json_string(s->rng));
-    json_object_set_new(o, "batch_size", json_integer(s->batch_size));
     json_object_set_new(o, "precision", json_string(s->precision));
+}
+
+static json_t *report_settings(const dydit_result *r)
+{
+    const dd_settings *s = &r->set;
+    char hex[32];
+    json_t *o = json_object(), *labels = json_array();
+    for (int64_t i = 0; i < r->n; i++) json_array_append_new(labels, json_integer(r->labels[i]));
+    dd_settings_put(o, s);
+    json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
+    json_object_set_new(o, "batch_size", json_integer(s->batch_size));
     json_object_set_new(o, "backend", json_string(s->backend));
     json_object_set_new(o, "policy", json_string(r->plan->policy));
     snprintf(hex, sizeof hex, "%016" PRIx64, r->plan->model_id);

@@ -42,13 +42,12 @@ dydit_status dydit_vae_get_info(const dydit_vae *vae, dydit_vae_info *info)
     const dd_status st = dd_api_options(&full, sizeof full, info, "dydit_vae_info", &vae->ctx->err);
     if (st != DD_OK) return (dydit_status)st;
     const dd_vae_config *c = &vae->v->cfg;
-    const int tile = c->sample_size / dd_vae_factor(c);
     full = (dydit_vae_info){.size = info->size,
                             .path = vae->v->path,
                             .layout = dd_vae_layout_name(vae->v->layout),
                             .latent_channels = c->latent_channels,
                             .factor = dd_vae_factor(c),
-                            .tile_size = tile > 0 ? tile : 1,
+                            .tile_size = dd_vae_tile(c),
                             .scaling = (double)c->scaling,
                             .parameters = vae->v->parameters};
     memcpy(info, &full, info->size);

@@ -105,7 +105,7 @@ DYDIT_API void dydit_close(dydit_ctx **ctx); /* after everything made from it; s
 /* One sentence about the last failure; borrow, until the next call with this context. Never NULL. */
 DYDIT_API const char *dydit_message(const dydit_ctx *ctx);
 
-/* Asks a running dydit_sample or dydit_eval to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
+/* Asks a running dydit_sample, dydit_eval, dydit_tune or decoding to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
  * and signal handlers. The request is forgotten when the next run starts. */
 DYDIT_API void dydit_cancel(dydit_ctx *ctx);
 

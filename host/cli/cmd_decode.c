@@ -27,7 +27,7 @@ static const cli_option options[] = {
     ROW(TEXT, "pictures-out", 0, pictures_out, "FILE", 0, 0, 0, "the pictures as float32, safetensors"),
     ROW(INT, "nrow", 0, nrow, "N", 0, 1, 65536, "pictures in a row of the grid (default 8; 4 up to 8 pictures)"),
     CLI_HEADING("machine"),
-    CLI_MACHINE_ROWS(decode_args),
+    CLI_DEVICE_ROWS(decode_args),
     ROW(BYTES, "max-mem", 0, max_mem, "BYTES", 0, 1, 9.2e18, "stay below, e.g. 4G: in tiles, or not at all"),
     CLI_HEADING("talk"),
     ROW(CHOICE, "progress", 0, progress, "bar|plain|none", 0, 0, 0, "(default bar on a terminal, else none)"),

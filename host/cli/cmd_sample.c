@@ -69,7 +69,8 @@ static int run(sample_job *job)
     }
     if (st == DYDIT_ERR_CANCELLED) return stopped(job);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    int rc = job->vae ? sample_decode(job, r) : CLI_OK;
+    int rc = sample_write_latents(job, r);
+    if (rc == CLI_OK && job->vae) rc = sample_decode(job, r);
     if (rc == CLI_OK) rc = sample_write(job, r);
     if (rc == CLI_OK) rc = sample_report(job, r);
     dydit_result_close(&r);

@@ -66,6 +66,18 @@ int cli_open(const cli_common *c, dydit_ctx **ctx, dydit_model **model)
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(*ctx, st);
 }
 
+int cli_open_random(const cli_common *c, const char *preset, int image_size, uint64_t seed, dydit_ctx **ctx,
+                    dydit_model **model)
+{
+    if (image_size % CLI_PIXELS_PER_LATENT != 0) {
+        return cli_fail(CLI_USAGE, "--image-size %d is no multiple of %d", image_size, CLI_PIXELS_PER_LATENT);
+    }
+    const int rc = cli_open_context(c, ctx);
+    if (rc != CLI_OK) return rc;
+    const dydit_status st = dydit_model_random(*ctx, model, preset, image_size / CLI_PIXELS_PER_LATENT, seed);
+    return st == DYDIT_OK ? CLI_OK : cli_fail_status(*ctx, st);
+}
+
 void cli_close(dydit_ctx **ctx, dydit_model **model)
 {
     cli_stop_context(NULL);

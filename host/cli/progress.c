@@ -8,7 +8,8 @@
 #include "cli/term.h"
 
 #define REDRAW_SECONDS 0.1
-#define DEFAULT_BATCH 32
+#define DEFAULT_BATCH 32 /* of the library: of sampling, of decoding */
+#define DECODE_BATCH 4
 #define BAR_MIN 10
 #define BAR_MAX 40
 #define LINE_MAX_LEN 256
@@ -29,7 +30,7 @@ void cli_progress_init(cli_progress *p, const char *mode, bool quiet, int batch)
 
 void cli_progress_next(cli_progress *p, const char *word, int batch)
 {
-    *p = (cli_progress){.mode = p->mode, .batch = batch, .word = word};
+    *p = (cli_progress){.mode = p->mode, .batch = batch > 0 ? batch : DECODE_BATCH, .word = word};
 }
 
 double cli_progress_share(const cli_progress *p)

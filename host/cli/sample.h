@@ -93,6 +93,8 @@ int sample_dry_run(sample_job *job);
 
 /* sample_write.c */
 int sample_check_outputs(sample_job *job);
+/* Latents and trajectory, which need no decoding; pictures and the rest. */
+int sample_write_latents(sample_job *job, const dydit_result *r);
 int sample_write(sample_job *job, const dydit_result *r);
 /* Picture i of the result into --sample-dir, under its number. */
 dydit_status sample_write_one(const sample_job *job, const dydit_result *r, int64_t i, int64_t number);

@@ -5,7 +5,6 @@
 #include "cli/sample.h"
 
 #define DEFAULT_PICTURE "sample.png"
-#define VAE_FACTOR 8 /* of the VAE that a latent model is assumed to be for */
 #define GRID_PADDING 2
 #define GRID_MAX_SIDE 100000
 #define MAX_IMAGES 100000000
@@ -131,7 +130,7 @@ static int check_pairs(const sample_job *job)
     if (a->dense && a->compare_dense) {
         return cli_fail(CLI_USAGE, "--dense and --compare-dense exclude each other: there would be nothing to compare");
     }
-    if (a->preview_path && a->preview_interval == 0 && !a->preview_kind) {
+    if (a->preview_path && a->preview_interval == 0 && (!a->preview_kind || strcmp(a->preview_kind, "none") == 0)) {
         return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N or --preview linear");
     }
     if (a->in_prefix && !a->latents_in && !a->noise_in) {
@@ -199,7 +198,7 @@ int sample_check_model(sample_job *job)
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     int rc = sample_open_vae(job);
     if (rc != CLI_OK) return rc;
-    const int pixels = job->vae || !job->info.is_latent ? job->side : job->side * VAE_FACTOR;
+    const int pixels = job->vae || !job->info.is_latent ? job->side : job->side * CLI_PIXELS_PER_LATENT;
     if (job->a.image_size > 0 && job->a.image_size != pixels) {
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);

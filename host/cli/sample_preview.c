@@ -65,6 +65,6 @@ int sample_preview_write(sample_job *job, const dydit_result *r)
         job->previews++;
         return CLI_OK;
     }
-    snprintf(job->failure, sizeof job->failure, "%s", dydit_message(job->ctx));
+    if (st != DYDIT_ERR_CANCELLED) snprintf(job->failure, sizeof job->failure, "%s", dydit_message(job->ctx));
     return cli_exit_code(st);
 }

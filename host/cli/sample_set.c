@@ -24,6 +24,9 @@ int sample_set_check(const sample_job *job)
         return cli_fail(CLI_USAGE, "--npz and --%s exclude each other: with --npz pictures are kept in files alone",
                         flag);
     }
+    if (!a->vae.tiling && (cli_given(&job->args, "vae-tile-size") || cli_given(&job->args, "vae-tile-overlap"))) {
+        return cli_fail(CLI_USAGE, "--npz with tiles needs --vae-tiling: a set is decoded whole otherwise");
+    }
     if (a->latents_in || a->noise_in) {
         return cli_fail(CLI_USAGE, "--npz and --%s exclude each other: a set is drawn from its seed",
                         a->latents_in ? "latents-in" : "noise-in");

@@ -60,7 +60,7 @@ int sample_decode(sample_job *job, dydit_result *r)
     const dydit_status st = cli_stop_asked() ? DYDIT_ERR_CANCELLED : dydit_result_decode(r, job->vae, &o);
     cli_progress_end(&job->progress);
     if (st == DYDIT_ERR_CANCELLED) {
-        return cli_fail(CLI_STOPPED, "stopped while decoding, with %lld of %lld pictures done; nothing was written",
+        return cli_fail(CLI_STOPPED, "stopped while decoding, with %lld of %lld pictures done; no picture was written",
                         (long long)job->progress.last.images_done, (long long)job->n_images);
     }
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
@@ -76,8 +76,10 @@ int sample_estimate_decode(const sample_job *job, dydit_estimate *e)
     const int64_t n = job->a.npz && e->batch_size < job->n_images ? e->batch_size : job->n_images;
     const dydit_status st = dydit_estimate_decode(job->vae, n, size, size, &o, e);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    if (job->a.npz) { /* between two batches, the memory of both is held */
+    const bool previews = job->a.preview_interval > 0 && job->a.preview_kind && strcmp(job->a.preview_kind, "vae") == 0;
+    if (job->a.npz || previews) { /* between two batches or steps the memory of both is held */
         e->vae_peak_bytes += sampling;
+        if (previews) e->vae_peak_bytes += (uint64_t)n * 3 * (uint64_t)job->side * (uint64_t)job->side * sizeof(float);
         if (e->vae_peak_bytes > e->peak_bytes) e->peak_bytes = e->vae_peak_bytes;
     }
     return CLI_OK;

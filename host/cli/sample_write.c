@@ -71,15 +71,22 @@ static int write_svg(sample_job *job, const dydit_result *r)
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
 }
 
+int sample_write_latents(sample_job *job, const dydit_result *r)
+{
+    const sample_args *a = &job->a;
+    dydit_status st = DYDIT_OK;
+    if (a->latents_out) st = dydit_result_write_latents(r, a->latents_out);
+    if (st == DYDIT_OK && a->trajectory_out) st = dydit_result_write_trajectory(r, a->trajectory_out);
+    return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
+}
+
 int sample_write(sample_job *job, const dydit_result *r)
 {
     const sample_args *a = &job->a;
     dydit_png_options png;
     sample_png_options(job, &png);
     dydit_status st = DYDIT_OK;
-    if (a->latents_out) st = dydit_result_write_latents(r, a->latents_out);
-    if (st == DYDIT_OK && a->trajectory_out) st = dydit_result_write_trajectory(r, a->trajectory_out);
-    if (st == DYDIT_OK && job->picture) st = dydit_result_write_png(r, job->picture, &png);
+    if (job->picture) st = dydit_result_write_png(r, job->picture, &png);
     if (st == DYDIT_OK && a->token_map) st = dydit_result_write_token_map(r, a->token_map, &png);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     if (job->preview_last) {

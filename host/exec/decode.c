@@ -28,14 +28,11 @@ static double now(void)
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
-static bool tiled(const dd_decode_plan *p) { return p->tile > 0 && (p->tile < p->h || p->tile < p->w); }
-
-static int first_batch(const dd_decode_plan *p) { return p->n < p->batch ? (int)p->n : p->batch; }
-
 static dd_decoder_shape largest(const dd_decode_plan *p)
 {
-    const int h = tiled(p) ? smaller(p->tile, p->h) : p->h, w = tiled(p) ? smaller(p->tile, p->w) : p->w;
-    return (dd_decoder_shape){first_batch(p), h, w};
+    const int h = dd_decode_tiled(p) ? smaller(p->tile, p->h) : p->h,
+              w = dd_decode_tiled(p) ? smaller(p->tile, p->w) : p->w;
+    return (dd_decoder_shape){p->batch, h, w};
 }
 
 static dd_tiling tiling_of(const dd_vae *vae, const dd_decode_plan *p)
@@ -47,7 +44,7 @@ static dd_tiling tiling_of(const dd_vae *vae, const dd_decode_plan *p)
 static bool picture_floats(const dd_vae *vae, const dd_decode_plan *p, size_t *n)
 {
     const size_t f = (size_t)dd_vae_factor(&vae->cfg);
-    return dd_mul_size((size_t)first_batch(p) * (size_t)vae->cfg.picture_channels, (size_t)p->h * f, n) &&
+    return dd_mul_size((size_t)p->batch * (size_t)vae->cfg.picture_channels, (size_t)p->h * f, n) &&
            dd_mul_size(*n, (size_t)p->w * f, n) && *n <= SIZE_MAX / sizeof(float);
 }
 
@@ -66,10 +63,9 @@ dd_status dd_decode_footprint(dd_decode_bytes *out, const dd_vae *vae, dd_backen
     if (!picture_floats(vae, p, &pictures))
         return DD_FAIL(err, DD_ERR_ARG, "%s: the memory for %d pictures overflows", vae->path, p->batch);
     out->host = pictures * sizeof(float);
-    if (!tiled(p)) return DD_OK;
+    if (!dd_decode_tiled(p)) return DD_OK;
     const dd_tiling t = tiling_of(vae, p);
-    out->host += cut_floats(vae, p) * sizeof(float) +
-                 dd_tile_rows_bytes(&t, first_batch(p) * vae->cfg.picture_channels);
+    out->host += cut_floats(vae, p) * sizeof(float) + dd_tile_rows_bytes(&t, p->batch * vae->cfg.picture_channels);
     return DD_OK;
 }
 
@@ -137,14 +133,14 @@ static dd_status allocate(loop *l, dd_err *err)
     const dd_vae *vae = l->job->vae;
     size_t n;
     l->pictures = picture_floats(vae, p, &n) ? malloc(n * sizeof *l->pictures) : NULL;
-    if (tiled(p)) {
+    if (dd_decode_tiled(p)) {
         const dd_tiling t = tiling_of(vae, p);
         l->state.tiles = t.rows * t.cols;
-        DD_TRY(dd_tile_rows_init(&l->rows, &t, first_batch(p) * vae->cfg.picture_channels, err));
+        DD_TRY(dd_tile_rows_init(&l->rows, &t, p->batch * vae->cfg.picture_channels, err));
         l->cut = malloc(cut_floats(vae, p) * sizeof *l->cut);
     }
-    if (!l->pictures || (tiled(p) && !l->cut))
-        return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %d pictures", vae->path, first_batch(p));
+    if (!l->pictures || (dd_decode_tiled(p) && !l->cut))
+        return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %d pictures", vae->path, p->batch);
     return dd_decoder_open(&l->decoder, vae, l->job->weights, largest(p), err);
 }
 

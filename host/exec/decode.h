@@ -11,10 +11,16 @@
 /* How latents of [n, channels, h, w] are cut up. */
 typedef struct dd_decode_plan {
     int64_t n;
-    int h, w, batch;
-    int tile;       /* latents along a side of a tile; 0: pictures are decoded whole */
-    double overlap; /* share of a tile */
+    int h, w, batch; /* batch: at most n */
+    int tile;        /* latents along a side of a tile; 0: pictures are decoded whole */
+    double overlap;  /* share of a tile */
 } dd_decode_plan;
+
+/* A tile that covers the picture is none. */
+static inline bool dd_decode_tiled(const dd_decode_plan *p)
+{
+    return p->tile > 0 && (p->tile < p->h || p->tile < p->w);
+}
 
 typedef struct dd_decode_bytes {
     size_t backend, scratch; /* without weights */

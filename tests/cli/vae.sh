@@ -70,3 +70,11 @@ refused 3 'bad.safetensors: tensor decoder.conv_out.bias is missing' "${sample[@
 "$EDIT" "$VAE" "$TMP/bad.safetensors" nan decoder.mid_block.attentions.0.to_q.weight
 refused 3 'bad.safetensors: tensor decoder.mid_block.attentions.0.to_q.weight: element 1023 is not finite' \
     "${decode[@]}" --vae "$TMP/bad.safetensors" --in l.safetensors -o n.png
+run "${sample[@]}" --vae "$TMP/bad.safetensors" --latents-out kept.safetensors -o bad.png
+equal 'what cannot be decoded is refused' 3 "$status"
+check 'after the latents were kept' "$LOOK" print kept.safetensors latents
+check 'and without a picture' test ! -e bad.png
+run decode --vae "$VAE" --in l.safetensors --nrow 1 -o n.png --engine lt
+equal 'a decoder has no engine' 2 "$status"
+refused 2 'needs --vae-tiling' sample --ckpt "$D64" --vae "$VAE" --steps ddim2 -n 2 --npz n.npz --vae-tile-size 2
+refused 2 'preview-path needs' sample --ckpt "$D64" --preview none --preview-path p.png --latents-out n.safetensors
