@@ -94,6 +94,19 @@ static inline dd_dtype dd_format_dtype(dd_format f)
     return DD_F32;
 }
 
+static inline const char *dd_format_name(dd_format f)
+{
+    switch (f) {
+    case DD_FMT_F32: return "f32";
+    case DD_FMT_BF16: return "bf16";
+    case DD_FMT_BF16_BLOCKS: return "blocks";
+    case DD_FMT_F16: return "f16";
+    case DD_FMT_TF32: return "tf32";
+    case DD_FMT_COUNT: break;
+    }
+    return "?";
+}
+
 static inline int64_t dd_block_at(int64_t ld, int64_t row, int64_t col)
 {
     return (row / DD_BLOCK * (ld / DD_BLOCK) + col / DD_BLOCK) * (DD_BLOCK * DD_BLOCK) + row % DD_BLOCK * DD_BLOCK +
@@ -321,6 +334,16 @@ typedef struct dd_copy_args {
 
 /* Pictures of a decoder lie in rows of pixels, the channels of a pixel side by side: [B,H,W,C] with C a multiple of
  * DD_CHUNK. Channels that only fill it up are zero in activations and weights alike. */
+
+/* Pictures whose pixels can be counted in 32 bits, with channels in whole chunks. */
+static inline int dd_picture_ok(int32_t b, int32_t h, int32_t w, int32_t c)
+{
+    if (b <= 0 || h <= 0 || w <= 0 || c <= 0 || c % DD_CHUNK != 0) return 0;
+    return (int64_t)h * w <= INT32_MAX && (int64_t)b * ((int64_t)h * w) <= INT32_MAX;
+}
+
+/* Pixels lie in rows. */
+static inline int dd_pixel_format_ok(dd_format f) { return (unsigned)f < DD_FMT_COUNT && f != DD_FMT_BF16_BLOCKS; }
 
 /* dst[b,y,x,c] = scale * src[b,c,y,x] for c < c_src, 0 for the channels from there to c */
 typedef struct dd_to_pixels_args {

@@ -17,19 +17,6 @@
 #define MAX_SIZE INT32_MAX /* of m, n and k */
 #define MAX_WHERE 512
 
-const char *dd_format_name(dd_format f)
-{
-    switch (f) {
-    case DD_FMT_F32: return "f32";
-    case DD_FMT_BF16: return "bf16";
-    case DD_FMT_BF16_BLOCKS: return "blocks";
-    case DD_FMT_F16: return "f16";
-    case DD_FMT_TF32: return "tf32";
-    case DD_FMT_COUNT: break;
-    }
-    return "?";
-}
-
 const char *dd_epilogue_name(dd_epilogue e)
 {
     switch (e) {
@@ -243,7 +230,7 @@ dd_status dd_tune_read(dd_tune_list *out, const char *path, const dd_tune_key *k
 
 /* ---- writing ---- */
 
-static bool listed(const dd_tune_list *l, const dd_gemm_shape *shape)
+bool dd_tune_has(const dd_tune_list *l, const dd_gemm_shape *shape)
 {
     for (int i = 0; i < l->n; i++)
         if (dd_gemm_shape_equal(&l->at[i].shape, shape)) return true;
@@ -257,7 +244,7 @@ static json_t *device_doc(const dd_tune_key *key, const dd_tune_list *before, co
     key_fields(key, f);
     for (int i = 0; i < FIELDS; i++) json_object_set_new(doc, f[i].name, json_string(f[i].value));
     for (int i = 0; i < before->n; i++)
-        if (!listed(l, &before->at[i].shape)) json_array_append_new(gemms, dd_tuned_doc(&before->at[i]));
+        if (!dd_tune_has(l, &before->at[i].shape)) json_array_append_new(gemms, dd_tuned_doc(&before->at[i]));
     for (int i = 0; i < l->n; i++) json_array_append_new(gemms, dd_tuned_doc(&l->at[i]));
     json_object_set_new(doc, "gemms", gemms);
     return doc;

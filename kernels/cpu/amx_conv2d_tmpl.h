@@ -29,7 +29,7 @@ typedef struct conv_amx_tile {
 static void conv_amx_open(const dd_conv_job *j, const dd_conv_piece *piece, const dd_conv_pixel *p, int rows,
                           conv_amx_tile *t)
 {
-    const int n = rows < 0 ? 0 : rows < CONV_AMX_ROWS ? rows : CONV_AMX_ROWS;
+    const int n = rows < CONV_AMX_ROWS ? rows : CONV_AMX_ROWS;
     dd_conv_rows(j, piece, p, n, sizeof(uint16_t), t->row);
     for (int i = n; i < CONV_AMX_ROWS; i++) t->row[i] = dd_cpu_zeros;
     t->in_order = n == CONV_AMX_ROWS;

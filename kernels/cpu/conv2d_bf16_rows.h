@@ -4,7 +4,7 @@
  * Layout: pixels in bf16, rows of a GEMM given by pointers as in conv2d_tmpl.h, pairs broadcast from memory; w in panels
  * of 32 columns (panel_bf16.h), K = taps x channels; dst float32 or bf16.
  * Thread mapping: items of (panel, 64 pixels), blocks of 512 pixels outside panels.
- * Budget: 8 rows x 32 columns = 16 accumulators + 2 of w + 1; scratch 64 x 32 accumulators; K in slabs of whole taps, up to
+ * Budget: 8 rows x 32 columns = 16 accumulators + 2 of w + 1; scratch 64 x 32 accumulators; K in slabs of whole taps, or of 1024 channels of one, up to
  * 4608 (288 KiB of a panel, L2). Preconditions: checked in conv2d.c.
  * Precision: per element one float32 accumulator, taps, then pairs of channels ascending, within a pair the odd one first;
  * two roundings a pair; bias, then residual in float32, one rounding to bf16. */
@@ -152,7 +152,7 @@ static void conv_bf16_slab(const dd_conv_job *j, const conv_bf16_item *it, int f
             dd_conv_rows(j, &pieces[i], it->pixels + r, rows, sizeof(uint16_t), runs[i].row);
         t.acc = acc + r * DD_PANEL_BF16;
         t.ahead = next + line * 64;
-        t.ahead_lines = line < 8 ? each : 0;
+        t.ahead_lines = line >= 8 ? 0 : 8 - line < each ? 8 - line : each;
         micro_conv_bf16_table[rows - 1][it->panel.valid > DD_VL](&t);
         if (end) conv_bf16_store(j, it, r, rows, t.acc);
     }

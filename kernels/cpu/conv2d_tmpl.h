@@ -4,7 +4,7 @@
  * outside of the picture: rows of a GEMM, given by pointers; nothing is gathered. w in panels of up to 48 columns, K = taps
  * x channels.
  * Thread mapping: items of (panel, 64 pixels), blocks of 512 pixels outside panels, as in gemm_tmpl.h.
- * Budget: scratch 64 x 48 accumulators (12 KiB, L1); K in slabs of whole taps, up to 1536 (288 KiB of a panel, L2).
+ * Budget: scratch 64 x 48 accumulators (12 KiB, L1); K in slabs of whole taps, or of 1024 channels of one, up to 1536 (288 KiB of a panel, L2).
  * Preconditions: checked in conv2d.c. Precision: float32, one accumulator per element, taps then channels ascending; bias,
  * then residual added last. */
 #include "kernels/cpu/micro_conv_tmpl.h"

@@ -36,9 +36,9 @@ dd_status dd_cpu_group_norm_run(const dd_exec *exec, const dd_group_norm_args *a
     if (!dd_picture_ok(g->b, g->pixels, 1, g->c) || g->groups <= 0 || g->c % g->groups != 0) return DD_ERR_ARG;
     if (!(g->eps >= 0)) return DD_ERR_ARG;
     dd_group_norm_job j = {.g = g, .scratch = exec->scratch};
-    j.each = (g->pixels + DD_GROUP_NORM_PARTS - 1) / DD_GROUP_NORM_PARTS;
+    j.each = (int32_t)(((int64_t)g->pixels + DD_GROUP_NORM_PARTS - 1) / DD_GROUP_NORM_PARTS);
     if (j.each < DD_NORM_PIXELS) j.each = DD_NORM_PIXELS;
-    j.parts = (g->pixels + j.each - 1) / j.each;
+    j.parts = (int32_t)(((int64_t)g->pixels + j.each - 1) / j.each);
     dd_status st = dd_cpu_for(exec, (int64_t)g->b * j.parts, statistics, &j);
     if (st == DD_OK) st = dd_cpu_for(exec, (int64_t)g->b * g->groups, join_parts, &j);
     if (st == DD_OK) st = dd_cpu_for(exec, (int64_t)g->b * j.parts, values, &j);

@@ -5,29 +5,17 @@
 #include "kernels/cpu/bf16_insn.h"
 #include "kernels/cpu/group_norm_vec.h"
 
-DD_INLINE void norm_part_bf16(const dd_group_norm_job *j, int item, float *scratch, const bool silu)
+DD_INLINE void norm_put_bf16(void *y, int64_t at, vf values, int64_t left)
 {
-    const dd_group_norm_args *g = j->g;
-    const int64_t b = item / j->parts, part = item % j->parts, ld = g->c, at = (b * g->pixels + part * j->each) * ld;
-    for (int64_t first = 0, n; first < ld; first += n) {
-        n = norm_strip(g, first);
-        const norm_affine a = norm_affine_of(g, b, first, n, scratch);
-        const float *x = g->x + at + first;
-        uint16_t *y = (uint16_t *)g->y + at + first;
-        for (int64_t i = dd_group_norm_pixels(j, part); i > 0; i--, x += ld, y += ld)
-            for (int64_t c = 0; c < n; c += DD_VL) {
-                const __m256i bits = vnarrow(norm_values(&a, x, c, n - c, silu));
-                if (n - c >= DD_VL) _mm256_storeu_si256((__m256i *)(void *)(y + c), bits);
-                else _mm_storeu_si128((__m128i *)(void *)(y + c), _mm256_castsi256_si128(bits)); /* a chunk of 8 */
-            }
-    }
+    const __mmask32 live = left >= DD_VL ? 0xffff : (1u << left) - 1;
+    _mm512_mask_storeu_epi16((uint16_t *)y + at, live, _mm512_castsi256_si512(vnarrow(values)));
 }
 
 static void norm_values_bf16_task(void *arg, int item, int thread)
 {
     const dd_group_norm_job *j = arg;
-    if (j->g->silu) norm_part_bf16(j, item, j->scratch[thread], true);
-    else norm_part_bf16(j, item, j->scratch[thread], false);
+    if (j->g->silu) norm_part(j, item, j->scratch[thread], true, norm_put_bf16);
+    else norm_part(j, item, j->scratch[thread], false, norm_put_bf16);
 }
 
 static dd_status group_norm_bf16(const dd_exec *exec, const dd_group_norm_args *args)

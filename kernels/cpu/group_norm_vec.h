@@ -145,4 +145,21 @@ DD_INLINE vf norm_values(const norm_affine *a, const float *x, int64_t c, int64_
     return y / (vsplat(1.0f) + vexp(vmax(vsplat(-80.0f), vsplat(0) - y)));
 }
 
+/* Where values from element `at` of y on go; of `left` that are left, at most a vector. */
+typedef void norm_put(void *y, int64_t at, vf values, int64_t left);
+
+DD_INLINE void norm_part(const dd_group_norm_job *j, int item, float *scratch, const bool silu, norm_put *put)
+{
+    const dd_group_norm_args *g = j->g;
+    const int64_t b = item / j->parts, part = item % j->parts, ld = g->c, at = (b * g->pixels + part * j->each) * ld;
+    for (int64_t first = 0, n; first < ld; first += n) {
+        n = norm_strip(g, first);
+        const norm_affine a = norm_affine_of(g, b, first, n, scratch);
+        int64_t pixel = at + first;
+        for (int64_t i = dd_group_norm_pixels(j, part); i > 0; i--, pixel += ld)
+            for (int64_t c = 0; c < n; c += DD_VL)
+                put(g->y, pixel + c, norm_values(&a, g->x + pixel, c, n - c, silu), n - c);
+    }
+}
+
 #endif

@@ -30,27 +30,14 @@ typedef struct conv_tile {
     int64_t ahead_bytes;
 } conv_tile;
 
-DD_INLINE void conv_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const float *const *row,
-                      int64_t k, const float *w)
+DD_INLINE void conv_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], half_sum *h,
+                      const float *const *row, int64_t k, const float *w)
 {
     vf b[DD_STRIP];
-    DD_UNROLL(3)
-    for (int v = 0; v < nv; v++) b[v] = vload(w + v * DD_VL);
-#if DD_HALF
-    vh *h = ch, bh = half ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
-#else
-    (void)ch;
-    (void)half;
-#endif
+    half_sum bh;
+    columns_at(nv, half, w, 0, b, &bh);
     DD_UNROLL(8)
-    for (int r = 0; r < mr; r++) {
-        const vf x = vsplat(row[r][k]);
-        DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) vfma_into(&c[r][v], x, b[v]);
-#if DD_HALF
-        if (half) h[r] = vfma_h(vlow(x), bh, h[r]);
-#endif
-    }
+    for (int r = 0; r < mr; r++) row_add(nv, half, c[r], &h[r], row[r][k], b, bh);
 }
 
 DD_INLINE void micro_conv(const conv_tile *t, int first, int col, const int mr, const int nv, const int half)
@@ -58,19 +45,8 @@ DD_INLINE void micro_conv(const conv_tile *t, int first, int col, const int mr, 
     vf c[DD_MR][DD_STRIP];
     float *acc = t->acc + first * t->ld_acc + col;
     const int64_t ldw = DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
-#if DD_HALF
-    vh h[DD_MR];
-#else
-    char h[1];
-#endif
-    DD_UNROLL(8)
-    for (int r = 0; r < mr; r++) {
-        DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) c[r][v] = t->add ? vload(acc + r * t->ld_acc + v * DD_VL) : vsplat(0);
-#if DD_HALF
-        if (half) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
-#endif
-    }
+    half_sum h[DD_MR];
+    sums_begin(mr, nv, half, c, h, acc, t->ld_acc, t->add);
     const float *w = t->w + col;
     const char *ahead = t->ahead;
     for (const conv_run *run = t->runs, *end = run + t->n_runs; run < end; run++) {
@@ -87,67 +63,13 @@ DD_INLINE void micro_conv(const conv_tile *t, int first, int col, const int mr, 
             }
         }
     }
-    DD_UNROLL(8)
-    for (int r = 0; r < mr; r++) {
-        DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) vstore(acc + r * t->ld_acc + v * DD_VL, c[r][v]);
-#if DD_HALF
-        if (half) vstore_h(acc + r * t->ld_acc + nv * DD_VL, h[r]);
-#endif
-    }
+    sums_end(mr, nv, half, c, h, acc, t->ld_acc);
 }
 
-/* Out of line, one function per shape. */
-typedef void micro_conv_fn(const conv_tile *t, int first, int col);
-#define DD_CONV(mr, nv, half)                                                                                     \
-    static __attribute__((noinline)) void micro_conv_##mr##_##nv##_##half(const conv_tile *t, int first, int col) \
-    {                                                                                                             \
-        micro_conv(t, first, col, mr, nv, half);                                                                  \
-    }
-#if DD_VL == 16
-#define DD_CONV_SET(nv, half) DD_CONV(1, nv, half) DD_CONV(2, nv, half) DD_CONV(4, nv, half) DD_CONV(8, nv, half)
-#define DD_CONV_ENTRY(nv, half)                                                                                        \
-    {                                                                                                                  \
-        micro_conv_1_##nv##_##half, micro_conv_2_##nv##_##half, micro_conv_4_##nv##_##half, micro_conv_8_##nv##_##half \
-    }
-DD_CONV_SET(0, 1)
-DD_CONV_SET(1, 0)
-DD_CONV_SET(1, 1)
-DD_CONV_SET(2, 0)
-DD_CONV_SET(2, 1)
-DD_CONV_SET(3, 0)
-static micro_conv_fn *const micro_conv_table[][4] = {DD_CONV_ENTRY(0, 1), DD_CONV_ENTRY(1, 0), DD_CONV_ENTRY(1, 1),
-                                                     DD_CONV_ENTRY(2, 0), DD_CONV_ENTRY(2, 1), DD_CONV_ENTRY(3, 0)};
-#else
-#define DD_CONV_SET(nv) DD_CONV(1, nv, 0) DD_CONV(2, nv, 0) DD_CONV(4, nv, 0)
-#define DD_CONV_ENTRY(nv)                                                   \
-    {                                                                       \
-        micro_conv_1_##nv##_0, micro_conv_2_##nv##_0, micro_conv_4_##nv##_0 \
-    }
-#if DD_VL == 8
-DD_CONV_SET(1)
-DD_CONV_SET(2)
-DD_CONV_SET(3)
-static micro_conv_fn *const micro_conv_table[][3] = {DD_CONV_ENTRY(1), DD_CONV_ENTRY(2), DD_CONV_ENTRY(3)};
-#else
-DD_CONV_SET(2)
-static micro_conv_fn *const micro_conv_table[][3] = {DD_CONV_ENTRY(2)};
-#endif
-#endif
+DD_MICRO_SETS(micro_conv)
+static micro_fn *const micro_conv_table[][DD_ROW_COUNTS] = {DD_MICRO_ENTRIES(micro_conv)};
 
 /* rows <= 8 of a whole panel. */
-static void micro_conv_rows(const conv_tile *t, int rows)
-{
-    const int strip = DD_STRIP * DD_VL, width = (int)t->ldw;
-    for (int row = 0; row < rows;) {
-        int log = 0;
-        while (2 << log <= DD_MR && 2 << log <= rows - row) log++;
-        for (int col = 0; col < width; col += strip) {
-            const int w = width - col < strip ? width - col : strip;
-            micro_conv_table[w / 8 - 1][log](t, row, col);
-        }
-        row += 1 << log;
-    }
-}
+static void micro_conv_rows(const conv_tile *t, int rows) { micro_walk(micro_conv_table, t, (int)t->ldw, rows); }
 
 #endif

@@ -18,6 +18,6 @@ dd_status dd_cpu_pixel_attention_run(const dd_exec *exec, const dd_pixel_attenti
     if (!dd_picture_ok(g->b, g->pixels, 1, g->c) || g->c > DD_PIXEL_ATTENTION_MAX) return DD_ERR_ARG;
     if (!dd_cpu_exec_ok(exec, dd_cpu_pixel_attention_scratch(g->pixels, g->c))) return DD_ERR_ARG;
     dd_pixel_job j = {.g = g, .scratch = exec->scratch};
-    j.parts = (g->pixels + DD_PIXEL_QUERIES - 1) / DD_PIXEL_QUERIES;
+    j.parts = (int32_t)(((int64_t)g->pixels + DD_PIXEL_QUERIES - 1) / DD_PIXEL_QUERIES);
     return dd_cpu_for(exec, (int64_t)g->b * j.parts, task, &j);
 }

@@ -19,19 +19,18 @@ typedef struct job {
 /* Element i of a step of the linear multistep solvers: what is kept of it, and the next x. */
 static float next_multistep(const dd_solve_args *a, const float *f, int64_t i, float x0)
 {
-    float y = a->x[i], x;
+    const float x0_1 = f[DD_COEF_MX1] != 0 || f[DD_COEF_CY] != 0 ? a->x0_1[i] : 0.0f;
+    float y = a->x[i];
     if (f[DD_COEF_CY] != 0) {
-        y = f[DD_COEF_CY] * a->y_1[i] + f[DD_COEF_C0] * x0 + f[DD_COEF_C1] * a->x0_1[i];
+        y = f[DD_COEF_CY] * a->y_1[i] + f[DD_COEF_C0] * x0 + f[DD_COEF_C1] * x0_1;
         if (f[DD_COEF_C2] != 0) y += f[DD_COEF_C2] * a->x0_2[i];
     }
-    x = f[DD_COEF_MX0] * x0 + f[DD_COEF_MXT] * y;
-    if (f[DD_COEF_MX1] != 0) x += f[DD_COEF_MX1] * a->x0_1[i];
     if (a->solver == DD_SOLVER_UNIPC) {
-        a->x0_2[i] = a->x0_1[i];
+        a->x0_2[i] = x0_1;
         a->y_1[i] = y;
     }
     a->x0_1[i] = x0;
-    return x;
+    return f[DD_COEF_MX0] * x0 + f[DD_COEF_MXT] * y + f[DD_COEF_MX1] * x0_1;
 }
 
 static void solve_image(void *arg, int item, int thread)

@@ -84,10 +84,10 @@ static dd_status conv2d_ok(const dd_exec *exec, const dd_conv2d_args *g)
 {
     if (!exec_ok(exec) || g == NULL || g->src == NULL || g->bias == NULL || g->dst == NULL) return DD_ERR_ARG;
     if (!packed_ok(g->w) || (g->ksize != 1 && g->ksize != 3)) return DD_ERR_ARG;
-    if (!picture_ok(g->b, g->h, g->w_out, g->c) || !picture_ok(g->b, g->h, g->w_out, g->n)) return DD_ERR_ARG;
+    if (!dd_picture_ok(g->b, g->h, g->w_out, g->c) || !dd_picture_ok(g->b, g->h, g->w_out, g->n)) return DD_ERR_ARG;
     if (g->upsample && (g->h % 2 != 0 || g->w_out % 2 != 0)) return DD_ERR_ARG;
     if (g->w->n != g->n || g->w->k != (int64_t)g->ksize * g->ksize * g->c || g->w->k > INT32_MAX) return DD_ERR_ARG;
-    if (!pixel_format_ok(g->src_format) || !pixel_format_ok(g->dst_format)) return DD_ERR_UNSUPPORTED;
+    if (!dd_pixel_format_ok(g->src_format) || !dd_pixel_format_ok(g->dst_format)) return DD_ERR_UNSUPPORTED;
     if (dd_format_dtype(g->src_format) != g->w->as) return DD_ERR_ARG;
     if (g->residual && g->dst_format != DD_FMT_F32) return DD_ERR_ARG;
     if (g->dst_format != DD_FMT_F32 && g->dst_format != g->src_format) return DD_ERR_UNSUPPORTED;

@@ -3,7 +3,7 @@
 // picture, in is src or src with every pixel repeated 2 x 2; then + bias, + residual.
 // Layout: pixels [B,H,W,C], w row-major [N, ksize, ksize, C], both bf16, f16 or tf32; dst float32 or of that type. A product of
 // matrices, see conv2d.cuh; pieces of 16 bytes of the left one are gathered on their way to shared memory.
-// Thread mapping: a block per PIXELS x CHANNELS of the result (x: channels, y: pixels), a warp per 32 x 32 of these. Three tiles of
+// Thread mapping: a block per PIXELS x CHANNELS of the result, those of the same pixels side by side; a warp per 32 x 32 of these. Three tiles of
 // both operands, PIECES pieces deep, are on their way or in use; a thread copies the same piece of several rows of each.
 // Budget: at most 96 registers, 24576 bytes of shared memory, at least 4 blocks. That is STAGES tiles of PIXELS + CHANNELS rows.
 // Instructions: LDSM.16.M88.4, LDGSTS.E.BYPASS.128; conv2d_mma_kernel<bf16,*>: HMMA.16816.F32.BF16;
@@ -44,7 +44,8 @@ template <class T> struct source {
 
 // C: type of the result, which says how columns are dealt to fragments.
 template <class T, class C>
-static __device__ __forceinline__ void source_open(source<T> &f, const dd_conv2d_args &g, const T *w, int64_t pixels)
+static __device__ __forceinline__ void source_open(source<T> &f, const dd_conv2d_args &g, const T *w, int64_t pixel,
+                                                   int64_t pixels, int channel)
 {
     const int first = (int)threadIdx.x / PIECES;
     f.depth = g.ksize * g.ksize * g.c;
@@ -52,8 +53,8 @@ static __device__ __forceinline__ void source_open(source<T> &f, const dd_conv2d
 #pragma unroll
     for (int i = 0; i < LOADS; i++) {
         const int row = first + i * STRIDE, in_warp = row % DD_MMA_WIDTH;
-        const int n = (int)blockIdx.x * CHANNELS + row - in_warp + fragment_column<C>(in_warp);
-        f.at[i] = place_of(g, (int64_t)blockIdx.y * PIXELS + row, pixels);
+        const int n = channel + row - in_warp + fragment_column<C>(in_warp);
+        f.at[i] = place_of(g, pixel + row, pixels);
         f.w[i] = n < g.n ? w + (int64_t)n * f.depth : NULL;
     }
 }
@@ -139,9 +140,12 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS)
 {
     __shared__ __align__(DD_LINE) stage<T> ring[STAGES];
     const int warp = threadIdx.x / DD_WARP, row = warp / WARPS_N * WARP_ROWS, column = warp % WARPS_N * DD_MMA_WIDTH;
+    const unsigned across = ((unsigned)g.n + CHANNELS - 1) / CHANNELS;
+    const int64_t pixel = (int64_t)(blockIdx.x / across) * PIXELS;
+    const int channel = (int)(blockIdx.x % across) * CHANNELS;
     float acc[FRAGMENTS][DD_MMA_TILES][4] = {};
     source<T> from;
-    source_open<T, C>(from, g, w, pixels);
+    source_open<T, C>(from, g, w, pixel, pixels, channel);
     const int tiles = (from.depth + PIECES * piece_of<T>::SIZE - 1) / (PIECES * piece_of<T>::SIZE);
 #pragma unroll 1
     for (int i = 0; i < STAGES - 1; i++) {
@@ -158,16 +162,16 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS)
         use = use + 1 < STAGES ? use + 1 : 0;
         fill = fill + 1 < STAGES ? fill + 1 : 0;
     }
-    store<C>(g, (int64_t)blockIdx.y * PIXELS + row, pixels, (int)blockIdx.x * CHANNELS + column, vector, acc);
+    store<C>(g, pixel + row, pixels, channel + column, vector, acc);
 }
 
 template <class T, class C> static dd_status launch(const dd_exec *exec, const dd_conv2d_args *args)
 {
-    const int64_t pixels = (int64_t)args->b * args->h * args->w_out, y = ceil_div(pixels, PIXELS);
-    const dim3 grid((unsigned)ceil_div(args->n, CHANNELS), (unsigned)y);
-    if (!grid_ok(grid.x, y)) return DD_ERR_ARG;
-    conv2d_mma_kernel<T, C>
-        <<<grid, THREADS, 0, stream_of(exec)>>>(*args, (const T *)args->w->data, pixels, chunks_ok(args->dst));
+    const int64_t pixels = (int64_t)args->b * args->h * args->w_out;
+    const int64_t blocks = ceil_div(pixels, PIXELS) * ceil_div(args->n, CHANNELS);
+    if (!grid_ok(blocks, 1)) return DD_ERR_ARG;
+    conv2d_mma_kernel<T, C><<<(unsigned)blocks, THREADS, 0, stream_of(exec)>>>(*args, (const T *)args->w->data, pixels,
+                                                                               chunks_ok(args->dst));
     return launched();
 }
 

@@ -149,34 +149,40 @@ enum { HAS_CODE = 1 };
 enum { HAS_CODE = 0 };
 #endif
 
-// Multiprocessors of a device with these instructions, -1 of another one. Kernels are told how much shared memory they may
-// ask for.
+// Multiprocessors of a device with these instructions, -1 of another one, 0 where CUDA cannot tell now. Kernels are told how
+// much shared memory they may ask for.
 static int open_device(int id)
 {
     int major, minor, n;
     if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, id) != cudaSuccess ||
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, id) != cudaSuccess ||
-        cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, id) != cudaSuccess || major != 9 || minor != 0)
-        return -1;
+        cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, id) != cudaSuccess)
+        return 0;
+    if (major != 9 || minor != 0) return -1;
     for (const tile &t : tiles)
         for (const auto &of_type : t.variants)
             for (const variant &v : of_type)
                 if (cudaFuncSetAttribute(v.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, t.bytes) != cudaSuccess)
-                    return -1;
+                    return 0;
     return n;
 }
 
 #define MAX_DEVICES 64
 
-// Asked once for each device. Threads that come at the same time do it twice, to the same effect.
+// At most 0: none that can be used. A device is asked until it has told. Threads that come at the same time do it twice, to the
+// same effect. What fails here is an answer: it is no error of the next launch.
 static int multiprocessors(void)
 {
     static std::atomic<int> known[MAX_DEVICES];
-    int id;
-    if (!HAS_CODE || cudaGetDevice(&id) != cudaSuccess) return -1;
-    if (id >= MAX_DEVICES) return open_device(id);
-    if (known[id].load() == 0) known[id].store(open_device(id));
-    return known[id].load();
+    int id, n = 0;
+    if (!HAS_CODE) return -1;
+    if (cudaGetDevice(&id) == cudaSuccess) {
+        if (id < MAX_DEVICES && (n = known[id].load()) != 0) return n;
+        n = open_device(id);
+        if (id < MAX_DEVICES) known[id].store(n);
+    }
+    if (n == 0) (void)cudaGetLastError();
+    return n;
 }
 
 static bool takes(const dd_gemm_args *args)
@@ -190,7 +196,7 @@ bool dd_cuda_wgmma_here(void) { return multiprocessors() > 0; }
 int dd_cuda_gemm_wgmma_tile(const dd_gemm_args *args)
 {
     const int n = multiprocessors();
-    if (n < 0) return -1;
+    if (n <= 0) return -1;
     const int64_t blocks = ceil_div(args->m, tiles[0].rows) * ceil_div(args->w->n, DD_WGMMA_COLS);
     return blocks >= n ? 0 : 1;
 }
@@ -199,6 +205,6 @@ dd_status dd_cuda_gemm_wgmma(const dd_exec *exec, const dd_gemm_args *args, int 
 {
     const dd_status st = gemm_ok(exec, args);
     if (st != DD_OK) return st;
-    if (tile < 0 || tile >= DD_CUDA_WGMMA_TILES || multiprocessors() < 0 || !takes(args)) return DD_ERR_UNSUPPORTED;
+    if (tile < 0 || tile >= DD_CUDA_WGMMA_TILES || multiprocessors() <= 0 || !takes(args)) return DD_ERR_UNSUPPORTED;
     return tiles[tile].variants[args->a_format == DD_FMT_F16][args->c_format != DD_FMT_F32].launch(exec, args);
 }

@@ -151,11 +151,11 @@ dd_status dd_cuda_group_norm(const dd_exec *exec, const dd_group_norm_args *args
 {
     if (!exec_ok(exec) || args == NULL || args->x == NULL || args->y == NULL || args->work == NULL) return DD_ERR_ARG;
     if (args->gamma == NULL || args->beta == NULL || !(args->eps >= 0)) return DD_ERR_ARG;
-    if (!picture_ok(args->b, args->pixels, 1, args->c) || args->groups <= 0 || args->c % args->groups != 0)
+    if (!dd_picture_ok(args->b, args->pixels, 1, args->c) || args->groups <= 0 || args->c % args->groups != 0)
         return DD_ERR_ARG;
     const int64_t chunks = (int64_t)args->b * args->pixels * (args->c / DD_CHUNK), blocks = ceil_div(chunks, THREADS);
     if (!grid_ok(blocks, args->b)) return DD_ERR_ARG;
-    if (!pixel_format_ok(args->y_format)) return DD_ERR_UNSUPPORTED;
+    if (!dd_pixel_format_ok(args->y_format)) return DD_ERR_UNSUPPORTED;
     const dd_status st = statistics(exec, args);
     if (st != DD_OK) return st;
     const bool x = chunks_ok(args->x), y = chunks_ok(args->y);

@@ -172,8 +172,8 @@ template <class T, class O> static dd_status launch(const dd_exec *exec, const d
 dd_status dd_cuda_pixel_attention(const dd_exec *exec, const dd_pixel_attention_args *args)
 {
     if (!exec_ok(exec) || args == NULL || args->qkv == NULL || args->out == NULL) return DD_ERR_ARG;
-    if (!picture_ok(args->b, args->pixels, 1, args->c) || args->c > DD_PIXEL_ATTENTION_MAX) return DD_ERR_ARG;
-    if (!pixel_format_ok(args->qkv_format) || !pixel_format_ok(args->out_format)) return DD_ERR_UNSUPPORTED;
+    if (!dd_picture_ok(args->b, args->pixels, 1, args->c) || args->c > DD_PIXEL_ATTENTION_MAX) return DD_ERR_ARG;
+    if (!dd_pixel_format_ok(args->qkv_format) || !dd_pixel_format_ok(args->out_format)) return DD_ERR_UNSUPPORTED;
     if (!chunks_ok(args->qkv)) return DD_ERR_UNSUPPORTED;
     const bool same = args->qkv_format == args->out_format;
     switch (args->qkv_format) {

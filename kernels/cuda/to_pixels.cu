@@ -26,7 +26,8 @@ static __global__ void __launch_bounds__(THREADS) to_pixels_kernel(dd_to_pixels_
 dd_status dd_cuda_to_pixels(const dd_exec *exec, const dd_to_pixels_args *args)
 {
     if (!exec_ok(exec) || args == NULL || args->src == NULL || args->dst == NULL) return DD_ERR_ARG;
-    if (!picture_ok(args->b, args->h, args->w, args->c) || args->c_src <= 0 || args->c_src > args->c) return DD_ERR_ARG;
+    if (!dd_picture_ok(args->b, args->h, args->w, args->c) || args->c_src <= 0 || args->c_src > args->c)
+        return DD_ERR_ARG;
     const int64_t pixels = (int64_t)args->b * args->h * args->w;
     const dim3 grid((unsigned)ceil_div(pixels, THREADS), (unsigned)(args->c / DD_CHUNK));
     if (!grid_ok(grid.x, grid.y)) return DD_ERR_ARG;

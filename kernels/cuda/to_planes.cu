@@ -21,7 +21,8 @@ static __global__ void __launch_bounds__(THREADS) to_planes_kernel(dd_to_planes_
 dd_status dd_cuda_to_planes(const dd_exec *exec, const dd_to_planes_args *args)
 {
     if (!exec_ok(exec) || args == NULL || args->src == NULL || args->dst == NULL) return DD_ERR_ARG;
-    if (!picture_ok(args->b, args->h, args->w, args->c) || args->c_dst <= 0 || args->c_dst > args->c) return DD_ERR_ARG;
+    if (!dd_picture_ok(args->b, args->h, args->w, args->c) || args->c_dst <= 0 || args->c_dst > args->c)
+        return DD_ERR_ARG;
     const int64_t pixels = (int64_t)args->b * args->h * args->w;
     const dim3 grid((unsigned)ceil_div(pixels, THREADS), (unsigned)args->c_dst);
     if (!grid_ok(grid.x, grid.y)) return DD_ERR_ARG;

@@ -5,19 +5,6 @@
 
 #include "kernels/ref/check.h"
 
-/* Sizes of pixels whose pictures can be counted in 32 bits, with channels in whole chunks. */
-static inline bool dd_picture_ok(int32_t b, int32_t h, int32_t w, int32_t c)
-{
-    if (b <= 0 || h <= 0 || w <= 0 || c <= 0 || c % DD_CHUNK != 0) return false;
-    return (int64_t)h * w <= INT32_MAX && (int64_t)b * ((int64_t)h * w) <= INT32_MAX;
-}
-
-/* Pixels lie in rows. */
-static inline bool dd_pixel_format_ok(dd_format format)
-{
-    return (unsigned)format < DD_FMT_COUNT && format != DD_FMT_BF16_BLOCKS;
-}
-
 /* All but the weight, which is the backend's. */
 static inline bool dd_conv2d_ok(const dd_conv2d_args *a)
 {

@@ -22,19 +22,18 @@ static double next(const dd_solve_args *a, const float *coef, double x, double x
 /* Element i of a step of the linear multistep solvers. x0 is kept rounded. */
 static double next_multistep(const dd_solve_args *a, const float *coef, int64_t i, double x0)
 {
-    double y = a->x[i], x = coef[DD_COEF_MX0] * x0;
+    const double x0_1 = coef[DD_COEF_MX1] != 0 || coef[DD_COEF_CY] != 0 ? a->x0_1[i] : 0;
+    double y = a->x[i];
     if (coef[DD_COEF_CY] != 0) {
-        y = (double)coef[DD_COEF_CY] * a->y_1[i] + coef[DD_COEF_C0] * x0 + (double)coef[DD_COEF_C1] * a->x0_1[i];
+        y = (double)coef[DD_COEF_CY] * a->y_1[i] + coef[DD_COEF_C0] * x0 + coef[DD_COEF_C1] * x0_1;
         if (coef[DD_COEF_C2] != 0) y += (double)coef[DD_COEF_C2] * a->x0_2[i];
     }
-    x += coef[DD_COEF_MXT] * y;
-    if (coef[DD_COEF_MX1] != 0) x += (double)coef[DD_COEF_MX1] * a->x0_1[i];
     if (a->solver == DD_SOLVER_UNIPC) {
-        a->x0_2[i] = a->x0_1[i];
+        a->x0_2[i] = (float)x0_1;
         a->y_1[i] = (float)y;
     }
     a->x0_1[i] = (float)x0;
-    return x;
+    return coef[DD_COEF_MX0] * x0 + coef[DD_COEF_MXT] * y + coef[DD_COEF_MX1] * x0_1;
 }
 
 dd_status dd_ref_solve(const dd_exec *exec, const dd_solve_args *args)

@@ -18,7 +18,7 @@ typedef struct params {
 
 static void add_case(ck_list *l, params p)
 {
-    ck_list_add(l, &p, sizeof p, "r%d,s%d,d%d,%s,rows=%d,%s%s", p.r, p.s, p.d, ck_format_name(p.y), p.rows,
+    ck_list_add(l, &p, sizeof p, "r%d,s%d,d%d,%s,rows=%d,%s%s", p.r, p.s, p.d, dd_format_name(p.y), p.rows,
                 ck_pattern_name(p.how), p.nan ? ",nan" : "");
 }
 

@@ -25,7 +25,7 @@ static void add_case(ck_list *l, params p)
 {
     static const char *const nans[] = {"", ",nan=q", ",nan=v"};
     ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s%s", p.r, p.s, p.h, p.e,
-                ck_format_name(p.qkv), ck_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
+                dd_format_name(p.qkv), dd_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
                 p.odd ? ",odd" : "", p.lifted ? ",lifted" : "", nans[p.nan]);
 }
 

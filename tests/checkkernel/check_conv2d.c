@@ -27,7 +27,7 @@ static void add_case(ck_list *l, params p)
     static const char *const residuals[] = {"", ",residual", ",residual=dst"};
     if (p.residual != NONE) p.dst = DD_FMT_F32;
     ck_list_add(l, &p, sizeof p, "b%d,h%d,w%d,c%d,n%d,k%d%s,%s-%s%s,%s%s", p.b, p.h, p.w, p.c, p.n, p.ksize,
-                p.upsample ? ",up" : "", ck_format_name(p.src), ck_format_name(p.dst), residuals[p.residual],
+                p.upsample ? ",up" : "", dd_format_name(p.src), dd_format_name(p.dst), residuals[p.residual],
                 ck_pattern_name(p.how), p.nan ? ",nan" : "");
 }
 
@@ -36,12 +36,27 @@ static const dd_format formats[][2] = {{DD_FMT_F32, DD_FMT_F32}, {DD_FMT_BF16, D
                                        {DD_FMT_TF32, DD_FMT_F32}};
 
 /* b, h, w, c, n, ksize, upsample: single pixels, lines and columns, widths off every tile and panel, halves of a batch */
-static const int shapes[][7] = {{1, 1, 1, 8, 8, 1, 0},     {1, 1, 1, 8, 8, 3, 0},    {1, 1, 9, 8, 16, 3, 0},
-                                {1, 9, 1, 16, 8, 3, 0},    {2, 3, 5, 8, 24, 3, 0},   {1, 5, 7, 24, 40, 3, 0},
-                                {3, 4, 4, 16, 8, 1, 0},    {1, 2, 2, 8, 8, 3, 1},    {2, 6, 4, 16, 24, 3, 1},
-                                {1, 8, 8, 32, 48, 3, 0},   {1, 4, 33, 8, 56, 3, 0},  {2, 7, 10, 40, 104, 1, 0},
-                                {1, 3, 3, 72, 32, 3, 0},   {1, 17, 9, 8, 8, 3, 0},   {1, 6, 6, 64, 64, 3, 1},
-                                {1, 6, 12, 128, 16, 3, 0}, {1, 24, 24, 8, 56, 3, 0}, {1, 4, 6, 16, 8, 1, 1}};
+static const int shapes[][7] = {{1, 1, 1, 8, 8, 1, 0},
+                                {1, 1, 1, 8, 8, 3, 0},
+                                {1, 1, 9, 8, 16, 3, 0},
+                                {1, 9, 1, 16, 8, 3, 0},
+                                {2, 3, 5, 8, 24, 3, 0},
+                                {1, 5, 7, 24, 40, 3, 0},
+                                {3, 4, 4, 16, 8, 1, 0},
+                                {1, 2, 2, 8, 8, 3, 1},
+                                {2, 6, 4, 16, 24, 3, 1},
+                                {1, 8, 8, 32, 48, 3, 0},
+                                {1, 4, 33, 8, 56, 3, 0},
+                                {2, 7, 10, 40, 104, 1, 0},
+                                {1, 3, 3, 72, 32, 3, 0},
+                                {1, 17, 9, 8, 8, 3, 0},
+                                {1, 6, 6, 64, 64, 3, 1},
+                                {1, 6, 12, 128, 16, 3, 0},
+                                {1, 24, 24, 8, 56, 3, 0},
+                                {1, 4, 6, 16, 8, 1, 1},
+                                /* more channels than a line of zeros has, more of K than one slab */
+                                {1, 1, 2, 1032, 8, 1, 0},
+                                {1, 1, 1, 1032, 8, 3, 0}};
 
 /* More channels than a line of zeros has, more of K than one slab, many items, as in a decoder */
 static const int large[][7] = {{1, 2, 3, 1032, 8, 3, 0},    {1, 2, 5, 2056, 16, 1, 0}, {1, 16, 16, 128, 128, 3, 0},

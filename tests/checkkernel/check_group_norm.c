@@ -25,16 +25,33 @@ typedef struct params {
 
 static void add_case(ck_list *l, params p)
 {
-    ck_list_add(l, &p, sizeof p, "b%d,p%d,c%d/%d,%s%s,eps%g,%s%s", p.b, p.pixels, p.c, p.groups, ck_format_name(p.y),
+    ck_list_add(l, &p, sizeof p, "b%d,p%d,c%d/%d,%s%s,eps%g,%s%s", p.b, p.pixels, p.c, p.groups, dd_format_name(p.y),
                 p.silu ? ",silu" : "", (double)p.eps, ck_pattern_name(p.how), p.nan ? ",nan" : "");
 }
 
 static void list(ck_list *l)
 {
-    static const int dims[][4] = {{1, 1, 8, 1},    {1, 1, 8, 8},      {2, 1, 32, 4},     {1, 7, 8, 2},
-                                  {3, 9, 16, 16},  {1, 63, 24, 3},    {2, 64, 32, 8},    {1, 65, 64, 32},
-                                  {1, 130, 40, 5}, {2, 131, 128, 32}, {1, 257, 72, 9},   {1, 1100, 8, 4},
-                                  {1, 300, 56, 7}, {2, 129, 24, 24},  {1, 200, 256, 32}, {1, 40, 88, 1}};
+    static const int dims[][4] = {
+        {1, 1, 8, 1},
+        {1, 1, 8, 8},
+        {2, 1, 32, 4},
+        {1, 7, 8, 2},
+        {3, 9, 16, 16},
+        {1, 63, 24, 3},
+        {2, 64, 32, 8},
+        {1, 65, 64, 32},
+        {1, 130, 40, 5},
+        {2, 131, 128, 32},
+        {1, 257, 72, 9},
+        {1, 1100, 8, 4},
+        {1, 300, 56, 7},
+        {2, 129, 24, 24},
+        {1, 200, 256, 32},
+        {1, 40, 88, 1},
+        /* strips that end off a vector; groups wider than a strip; parts of more than a few pixels */
+        {1, 3, 1056, 32},
+        {2, 2, 2056, 2},
+        {1, 8200, 8, 1}};
     static const int large[][4] = {{1, 1024, 512, 32}, {2, 4097, 128, 32}, {1, 20000, 8, 1}, {1, 1000, 320, 10}};
     for (int f = 0; f < DD_FMT_COUNT; f++) {
         if (f == DD_FMT_BF16_BLOCKS) continue;

@@ -17,8 +17,8 @@ typedef struct params {
 static void add_case(ck_list *l, params p)
 {
     static const char *const nans[] = {"", ",nan=q", ",nan=v"};
-    ck_list_add(l, &p, sizeof p, "b%d,p%d,c%d,%s-%s,%s%s%s", p.b, p.pixels, p.c, ck_format_name(p.qkv),
-                ck_format_name(p.out), ck_pattern_name(p.how), p.lifted ? ",lifted" : "", nans[p.nan]);
+    ck_list_add(l, &p, sizeof p, "b%d,p%d,c%d,%s-%s,%s%s%s", p.b, p.pixels, p.c, dd_format_name(p.qkv),
+                dd_format_name(p.out), ck_pattern_name(p.how), p.lifted ? ",lifted" : "", nans[p.nan]);
 }
 
 static void list(ck_list *l)

@@ -31,7 +31,7 @@ static void list(ck_list *l)
                               .how = patterns[(i + f) % CK_COUNT(patterns)]};
             if (l->level == CK_FULL || f == DD_FMT_F32 || (i + f) % 3 == 0)
                 ck_list_add(l, &p, sizeof p, "b%d,h%d,w%d,c%dof%d,x%.4g,%s,%s", p.b, p.h, p.w, p.c_src, p.c,
-                            (double)p.scale, ck_format_name(p.dst), ck_pattern_name(p.how));
+                            (double)p.scale, dd_format_name(p.dst), ck_pattern_name(p.how));
         }
 }
 

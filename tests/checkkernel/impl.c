@@ -143,16 +143,3 @@ const char *ck_status_name(dd_status st)
     }
     return "?";
 }
-
-const char *ck_format_name(dd_format f)
-{
-    switch (f) {
-    case DD_FMT_F32: return "f32";
-    case DD_FMT_BF16: return "bf16";
-    case DD_FMT_BF16_BLOCKS: return "blocks";
-    case DD_FMT_F16: return "f16";
-    case DD_FMT_TF32: return "tf32";
-    case DD_FMT_COUNT: break;
-    }
-    return "?";
-}

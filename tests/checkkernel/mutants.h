@@ -16,6 +16,12 @@ typedef struct ck_mutant {
 
 extern int ck_fault;
 
+/* An entry of a table: `fault` of the function that is named as its op. */
+#define CK_MUTANT(op, name, fault)                \
+    {                                             \
+        name, DD_OP_##op, {.op = op}, fault, NULL \
+    }
+
 typedef struct ck_mutants {
     const ck_mutant *list;
     int n;

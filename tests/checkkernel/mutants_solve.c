@@ -82,21 +82,17 @@ static dd_status multistep(const dd_exec *e, const dd_solve_args *a)
     return st;
 }
 
-#define MUTANT(name, fault)                              \
-    {                                                    \
-        name, DD_OP_solve, {.solve = solve}, fault, NULL \
-    }
 #define MULTISTEP(name, fault)                               \
     {                                                        \
         name, DD_OP_solve, {.solve = multistep}, fault, NULL \
     }
 static const ck_mutant list[] = {
-    MUTANT("no noise", NO_NOISE),
-    MUTANT("picture not stored", X0_MISSING),
-    MUTANT("coefficients of the first step", FIRST_COEFS),
-    MUTANT("learned variance ignored", NO_VARIANCE),
-    MUTANT("last image left alone", LAST_IMAGE),
-    MUTANT("the other solver", OTHER_SOLVER),
+    CK_MUTANT(solve, "no noise", NO_NOISE),
+    CK_MUTANT(solve, "picture not stored", X0_MISSING),
+    CK_MUTANT(solve, "coefficients of the first step", FIRST_COEFS),
+    CK_MUTANT(solve, "learned variance ignored", NO_VARIANCE),
+    CK_MUTANT(solve, "last image left alone", LAST_IMAGE),
+    CK_MUTANT(solve, "the other solver", OTHER_SOLVER),
     MULTISTEP("a past at the first step", PAST_AT_FIRST),
     MULTISTEP("an older past at the second step", OLDER_AT_SECOND),
     MULTISTEP("latents not corrected", NOT_CORRECTED),

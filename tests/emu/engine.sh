@@ -3,25 +3,10 @@
 # The engine of cuBLASLt under the emulator, with the stand-in of tests/emu/lt: the op gemm against the reference, runs by
 # either engine, `dydit tune` and its file, failures. Run by tests/run.sh in `test` mode as one shell test, or by hand; prints
 # `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
-set -u
 cd "$(dirname "$0")/../.." || exit 1
-make=${MAKE:-make}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-root=$PWD
-dydit=$root/build/release/dydit
-tools=$root/build/release/tests/tools
-small=$root/tests/golden/model_d64_h4_p2.safetensors
+. tests/emu/lib.bash
 export XDG_CACHE_HOME=$tmp/cache
-mkdir "$tmp/work" "$tmp/cache" && cd "$tmp/work" || exit 1
-
-ok() { printf 'ok - %s\n' "$1"; }
-not_ok() { # NAME [FILE with what happened]
-    printf 'not ok - %s\n' "$1"
-    [ -z "${2-}" ] || sed 's/^/#   /' "$2" | head -n 20
-}
-skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
-verdict() { if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2" "${3-}"; fi; } # STATUS NAME [FILE]
+mkdir "$tmp/cache" || exit 1
 
 # ---- facts of the header ---------------------------------------------------------------------------------------------
 
@@ -31,10 +16,6 @@ values() {
     verdict $? "$1" "$tmp/out"
 }
 
-for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
-    command -v "$tool" >/dev/null 2>&1 || { skip "engines" "$tool is missing"; exit 0; }
-done
-nvcc=$("$root/scripts/nvcc.sh" 2>"$tmp/out") || { skip "engines" "$(cat "$tmp/out")"; exit 0; }
 cuda=$(dirname "$(dirname "$(realpath "$nvcc")")")/include
 values "the stand-in's header" -I"$root/tests/emu/lt" -isystem "$cuda"
 if echo '#include <cublasLt.h>' | ${CC:-cc} -isystem "$cuda" -x c -fsyntax-only - >/dev/null 2>&1; then
@@ -248,6 +229,8 @@ who "own fastest" 1.0 2.0 3.0 'own kernels'
 who "cuBLASLt fastest" 3.0 1.0 2.0 'cuBLASLt 13.1.0 for [0-9]+ shapes(, wgmma for [0-9]+)?, own kernels'
 who "wgmma fastest" 3.0 2.0 1.0 '(cuBLASLt 13.1.0 for [0-9]+ shapes, )?wgmma for [0-9]+( shapes)?, own kernels'
 executes "auto, it was fastest: it is executed" yes "${bf16[@]}" --dense --tune-cache third.json --latents-out h-x.st
+executes "auto, it was fastest but cannot be set up: it is executed" no env EMU_FAIL=cudaFuncSetAttribute:1 "${bf16[@]}" --dense \
+    --tune-cache third.json --latents-out h-x.st
 executes "own, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --engine own --latents-out h-x.st
 executes "reproducible, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --reproducible --latents-out h-x.st
 "$dydit" info --backend emu --tune-cache third.json >"$tmp/out" 2>&1 && grep -q '^gemms *own kernels' "$tmp/out"
