@@ -261,7 +261,6 @@ cuda_parts() {
     export EMU_KERNELS=$tmp/kernels
     shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
-    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
     shell_test "CUDA graphs" tests/emu/graph.sh release
     shell_test "engines" tests/emu/engine.sh release
@@ -270,6 +269,8 @@ cuda_parts() {
     shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
     unset EMU_KERNELS
     shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
+    # Last, when the rest has come to its end or soon will: it uses all CPUs.
+    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     printf 'CUDA parts: %d s\n' $((SECONDS - began))
 }
 
