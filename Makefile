@@ -297,6 +297,8 @@ $(B)/gen/cli/commit.h: FORCE
 
 CUDA_FLAGS := -fmad=false -I.
 CUDA_BUILD = $(NVCC) $(CUDA_VERSION) $(CUDA_ARCHS) $(CUDA_FLAGS) $(PLUGIN_NVTX)
+# Of instructions that machine code of sm_90 alone may have: in a build without that the launcher refuses.
+CUDA_CODE_gemm_wgmma := $(if $(filter 90,$(CUDA_ARCHS)),-gencode arch=compute_90a$(comma)code=sm_90a -DDD_SM90A)
 # Profilers read names by NVTX, which is headers only.
 PLUGIN_NVTX := $(if $(filter 1,$(NVTX)),-DDD_WITH_NVTX)
 PLUGIN_LINK = -shared -Wl,--version-script=host/exec/plugin.map -Wl,--no-undefined -o $@
@@ -314,7 +316,7 @@ $(O)/cuda/%.o: host/exec/%.c $(B)/flags $(B)/cuda-flags
 $(O)/cuda/%.cu.o: kernels/cuda/%.cu $(B)/cuda-flags
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) -std=c++17 -O2 -lineinfo $(shell scripts/cuda_archs.sh --flags $(CUDA_ARCHS)) $(CUDA_FLAGS) \
+	$(Q)$(NVCC) -std=c++17 -O2 -lineinfo $(or $(CUDA_CODE_$*),$(shell scripts/cuda_archs.sh --flags $(CUDA_ARCHS))) $(CUDA_FLAGS) \
 		-Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(B)/libdydit-cuda.so: $(CUDA_OBJ) $(PLUGIN_SHARED) host/exec/plugin.map
 	$(call say,LINK,$@)
@@ -332,7 +334,7 @@ $(B)/cuda-flags: FORCE
 # Programs for a machine with a driver and a C library alone: format libraries are linked statically. scripts/gpu_bundle.sh
 # makes a folder of them.
 G := $(B)/gpu
-GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 golden_policy session)
+GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 golden_policy golden_vae session)
 GPU_TOOLS := $(addprefix $(G)/,random_model st_look)
 GPU_CHECKKERNEL := $(G)/checkkernel-cuda
 GPU_CK_OBJ := $(O)/gpu/impl.o $(O)/gpu/device.o
@@ -428,7 +430,7 @@ EMU_PACK_OBJ := $(O)/emu/test_pack.o
 $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
 		kernels/ops.def $(EMU_TOOLS)
 	$(call say,NVCC,$<)
-	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS)
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS) -DDD_SM90A
 $(EC)/cuda/gemm_lt.ptx.cpp: tests/emu/lt/cublasLt.h
 $(EMU_LT): tests/emu/lt/lt.cpp
 	$(call say,CXX,$<)
@@ -448,7 +450,7 @@ $(O)/emu/device.o $(EMU_PACK_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-EMU_LAUNCH_OBJ := $(addprefix $(O)/emu/,test_tiles.o test_refuse.o refuse_ops.o refuse_gemm.o)
+EMU_LAUNCH_OBJ := $(addprefix $(O)/emu/,test_tiles.o test_refuse.o refuse_ops.o refuse_gemm.o refuse_picture.o)
 $(EMU_LAUNCH_OBJ): INC = -I. -Itests/emu/rt -isystem $(CUDA_INC)
 $(EMU_LAUNCH_OBJ): $(O)/emu/%.o: tests/checkkernel/device/%.c $(B)/flags
 	$(call say,CC,$<)
@@ -460,7 +462,7 @@ $(call say,LINK,$@)
 @echo "$(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)" >$@.inputs
 $(Q)$(CXX) $(SAN) -o $@ $(filter %.o,$^) $(1) $(EMU_A) $(LDLIBS)
 endef
-$(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o
+$(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o $(O)/emu/refuse_picture.o
 $(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call link_emu,$(LIB_A))
 $(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(O)/emu/plugin_cuda_lt_load.o $(EMU_LT) $(EMU_CUDA) $(EMU_A) $(LIB_A)

@@ -46,7 +46,8 @@ dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char
 
 void dydit_options_init(dydit_options *o, size_t size)
 {
-    const dydit_options defaults = {.size = size, .backend = "auto", .precision = "auto", .engine = "auto"};
+    const dydit_options defaults = {
+        .size = size, .backend = "auto", .precision = "auto", .engine = "auto", .which = "auto", .compat = "auto"};
     dd_api_defaults(o, size, &defaults, sizeof defaults);
 }
 
@@ -84,7 +85,8 @@ dydit_status dydit_open(dydit_ctx **out, const dydit_options *options)
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_options", &ctx->err);
     if (st != DD_OK) return (dydit_status)st;
     ctx->log = (dd_log){o.log, o.log_user};
-    st = open_backend(ctx, &o);
+    st = dd_checkpoint_choose(&ctx->choice, o.which, o.compat, &ctx->err);
+    if (st == DD_OK) st = open_backend(ctx, &o);
     if (st != DD_OK) dd_backend_close(&ctx->be);
     return (dydit_status)st;
 }

@@ -46,7 +46,7 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
                                 e->latent_bytes + e->scratch_bytes + e->graph_bytes + e->slot_bytes;
     if (be->memory_free) e->device_bytes = on_backend - (t->model->weights ? t->model->weights->bytes : 0);
     const uint64_t latent = (uint64_t)m->cfg.latent_count * sizeof(float),
-                   n = (uint64_t)(t->o->n_images ? t->o->n_images : batch);
+                   n = (uint64_t)(t->o->n_images && !t->o->batch_done ? t->o->n_images : batch);
     uint64_t on_host = n * latent + 2 * (uint64_t)batch * latent; /* results; start and step noise */
     if (t->o->keep_trajectory)
         on_host += (uint64_t)t->plan->n_steps * n * (latent + 2 * (uint64_t)m->n_routers * (uint64_t)m->cfg.tokens);

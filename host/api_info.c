@@ -95,6 +95,7 @@ static json_t *engine_doc(const dd_engine *e)
     json_object_set_new(doc, "name", json_string(e->name));
     json_object_set_new(doc, "version", text_or_null(e->version));
     json_object_set_new(doc, e->version[0] ? "file" : "reason", text_or_null(e->where));
+    json_object_set_new(doc, "wgmma", json_boolean(e->wgmma));
     return doc;
 }
 
@@ -169,6 +170,7 @@ static void add_plugin(dd_str *s, const plugin *p)
     const dd_engine *e = engine_of(p);
     if (e && e->version[0]) dd_str_addf(s, "  %s %s, %s\n", e->name, e->version, e->where);
     else if (e) dd_str_addf(s, "  %s not available: %s\n", e->name, e->where);
+    if (e && e->wgmma) dd_str_add(s, "  wgmma, the matrix instructions of compute capability 9.0\n");
 }
 
 static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **text, dd_err *err)
@@ -183,7 +185,7 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
     dd_str_addf(&s, "in use      %s: %s\n", be->name, be->detail);
     if (be->devices) dd_str_addf(&s, "graphs      %s\n", be->record ? "one per structure of steps" : "none");
     if (be->engine) {
-        char engine[64];
+        char engine[80];
         dd_api_engine_text(ctx, engine, sizeof engine);
         dd_str_addf(&s, "gemms       %s (engine %s)\n", engine, ctx->engine);
     }

@@ -5,23 +5,30 @@
 
 #include <stdatomic.h>
 
+#include <jansson.h>
+
 #include "dydit.h"
 #include "host/base/log.h"
 #include "host/base/status.h"
 #include "host/exec/backend.h"
+#include "host/exec/decoder.h"
+#include "host/exec/engine.h"
 #include "host/exec/sampler.h"
 #include "host/exec/weights.h"
+#include "host/model/checkpoint.h"
 #include "host/model/model.h"
 #include "host/plan/plan.h"
 
 struct dydit_ctx {
     dd_err err;
     dd_log log;
-    dd_backend *be;  /* NULL after a failed dydit_open */
+    dd_backend *be; /* NULL after a failed dydit_open */
+    dd_checkpoint_choice choice;
     dd_format input; /* the precision: format of GEMM inputs */
     char backend_option[16];
     char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */
-    int library_gemms;                /* shapes that the backend's library does; -1: all that it takes */
+    dd_gemm_by rest_by;               /* who does the GEMMs, where it can ... */
+    int shapes_by[DD_BY_COUNT];       /* ... but for as many shapes, which were measured */
     char why[DD_ERR_TEXT];            /* why "auto" took cpu; empty where it did not, or was not asked */
     dd_log_level why_level;
     bool why_unsaid; /* the first run says it */
@@ -32,6 +39,12 @@ struct dydit_model {
     dydit_ctx *ctx;
     dd_model *m;
     dd_weight_store *weights; /* packed at the first run */
+};
+
+struct dydit_vae {
+    dydit_ctx *ctx;
+    dd_vae *v;
+    dd_decoder_weights *weights; /* packed when something is decoded first */
 };
 
 struct dydit_plan {
@@ -50,24 +63,36 @@ typedef struct dd_settings {
     int cfg_channels, cfg_lo, cfg_hi;
     int guided; /* cfg_scale above 1 */
     int noisy;  /* the solver adds noise */
+    int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char policy[64], reuse_tokens[16]; /* as asked for; empty: none */
-    char backend[160];
+    char backend[176];
 } dd_settings;
+
+/* Pictures of a result, once they are decoded. */
+typedef struct dd_decoded {
+    uint8_t *pictures; /* [n,side,side,3], NULL: none */
+    int side;
+    double seconds;
+    uint64_t peak_bytes; /* while decoding, all of the result and the model's weights included */
+    int tiled;
+} dd_decoded;
 
 struct dydit_result {
     dydit_model *model;
     dd_settings set;
     dd_plan *plan;
-    int64_t n;
+    int64_t n, first; /* first: number of the first image */
     int *labels;
-    dd_sample_out out;
-    int steps_done; /* of a preview, else all */
+    dd_sample_out out; /* latents and hits NULL: handed out batch by batch */
+    int steps_done;    /* of a preview, else all */
     uint64_t weight_bytes;
     int has_dense; /* dense steps were timed */
     int has_profile;
     dd_profile profile; /* seconds of every kind of op */
+    dd_decoded decoded;
+    int is_batch; /* of a run that goes on: borrows all but decoded */
 };
 
 /* Begins a call: forgets the last message. */
@@ -138,8 +163,9 @@ dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, 
 dd_status dd_api_engine_open(dydit_ctx *ctx, const char *engine, const char *tune_cache, dd_err *err);
 /* Again, as measurements may be others now. */
 dd_status dd_api_engine_apply(dydit_ctx *ctx, dd_err *err);
-/* "own kernels", "cuBLASLt 13.1.0 where it can" */
-void dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
+/* "own kernels", "cuBLASLt 13.1.0 where it can", "cuBLASLt 13.1.0 for 3 shapes, wgmma for 2, own kernels". False: own kernels
+ * do all. */
+bool dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
 
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);
@@ -147,7 +173,52 @@ dd_status dd_api_weights(dydit_model *model, dd_err *err);
 /* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
 dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
 
-/* api_stats.c: figures of a run. */
+/* ERR_ARG where batch_done took the pictures of the run. */
+dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err);
+
+/* api_rgb.c: what becomes of results as plain colours. ERR_UNSUPPORTED where this model makes no pictures. */
+dd_status dd_rgb_check(const dydit_model *model, const dydit_vae *vae, const char *what, dd_err *err);
+int dd_rgb_side(const dydit_model *model, const dydit_vae *vae); /* of its pictures, in pixels */
+/* All pictures of the result, [n,side,side,3]; gray ones have three equal channels. ERR_ARG where its latents are of a VAE
+ * and were not decoded. */
+dd_status dd_rgb_pictures(const dydit_result *r, const dydit_vae *vae, uint8_t *rgb, dd_err *err);
+
+/* api_set_doc.c: all that the pictures of a set depend on, as a JSON object. */
+dd_status dd_set_settings(json_t **out, const dydit_model *model, const dydit_sample_options *o,
+                          const dydit_set_options *set, dd_err *err);
+/* api_view.c: how latents become pixels. */
+typedef struct dd_view {
+    int channels;                                                  /* of a pixel */
+    void (*pixel)(const float *x, size_t plane, uint8_t *channel); /* x: a place in the first plane */
+    const char *name;                                              /* of a preview; NULL: it is the picture */
+} dd_view;
+dd_status dd_view_choose(dd_view *out, const dd_config *c, dydit_preview preview, const char *path, dd_err *err);
+extern const dd_view dd_view_rgb; /* of pictures in planes of red, green and blue */
+/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
+uint8_t dd_api_to_byte(float v);
+
+/* Pictures, or latents, in planes. */
+typedef struct dd_pictures {
+    int64_t n;
+    int h, w;
+    const float *values; /* [n,3,h,w], about -1 to 1; latents: [n,C,h,w] */
+} dd_pictures;
+
+/* api_picture.c. Can there be such a picture? */
+dd_status dd_api_check_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
+dd_status dd_api_write_pictures(const dd_pictures *pictures, const char *path, const dydit_png_options *options,
+                                dd_err *err);
+
+/* api_decode.c. Of the result's context, for its latents? */
+dd_status dd_api_vae_fits(const dydit_vae *vae, const dydit_model *model, dd_err *err);
+/* dydit_vae_decode without the beginning of a call. others: bytes that are held beside it, of options->max_mem. */
+dd_status dd_api_decode(dydit_vae *vae, const dd_pictures *latents, const dydit_decode_options *options,
+                        uint64_t others, float *out, dd_err *err);
+
+/* api_stats.c: the settings as members of o. */
+void dd_settings_put(json_t *o, const dd_settings *set);
+/* Figures of a run. */
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err);
 
 #endif

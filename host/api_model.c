@@ -14,7 +14,8 @@ dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset,
     if (!ctx || !path || !text) return DYDIT_ERR_ARG;
     dd_api_begin(ctx);
     *text = NULL;
-    return (dydit_status)dd_inspect(path, preset, format == DYDIT_JSON, text, &ctx->err);
+    const dd_inspect_spec spec = {path, preset, ctx->choice, format == DYDIT_JSON};
+    return (dydit_status)dd_inspect(&spec, text, &ctx->err);
 }
 
 /* Begins a call that makes a model. */
@@ -37,7 +38,9 @@ static dydit_status end_model(dydit_ctx *ctx, dydit_model **out, dd_status st)
         return (dydit_status)st;
     }
     const dd_model *m = (*out)->m;
-    dd_log_write(&ctx->log, DD_LOG_INFO, "%s: %s, %lld parameters", m->path, m->cfg.arch, (long long)m->n_params);
+    const char *part = m->file ? dd_tensors_part(m->file) : "";
+    dd_log_write(&ctx->log, DD_LOG_INFO, "%s: %s, %lld parameters%s%s", m->path, m->cfg.arch, (long long)m->n_params,
+                 part[0] ? ", state dict " : "", part);
     return DYDIT_OK;
 }
 
@@ -45,7 +48,9 @@ dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **out, const char *pat
 {
     if (!ctx || !out || !path) return DYDIT_ERR_ARG;
     dd_status st = begin_model(ctx, out, path);
-    if (st == DD_OK) st = dd_model_open(&(*out)->m, path, preset, &ctx->err);
+    dd_tensors *file = NULL;
+    if (st == DD_OK) st = dd_checkpoint_open(&file, path, &ctx->choice, &ctx->err);
+    if (st == DD_OK) st = dd_model_adopt(&(*out)->m, file, preset, &ctx->err);
     return end_model(ctx, out, st);
 }
 

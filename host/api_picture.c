@@ -22,71 +22,80 @@ void dydit_png_options_init(dydit_png_options *o, size_t size)
 
 /* A sheet of equal pictures, 8 bits a channel. */
 typedef struct sheet {
-    int64_t first, count; /* pictures */
-    int side, channels;   /* of a picture */
+    int64_t first, count;         /* pictures */
+    int side_w, side_h, channels; /* of a picture */
     int nrow, pad, zoom;
     int w, h; /* of the sheet, in pixels after the zoom */
     uint8_t *pixels;
 } sheet;
 
-static dd_status plan_sheet(sheet *s, const dydit_result *r, const dydit_png_options *o, int channels, const char *path,
-                            dd_err *err)
+/* s holds the extents of a picture, of which there are n. */
+static dd_status measure_sheet(sheet *s, int64_t n, const dydit_png_options *o, const char *path, dd_err *err)
 {
-    if (o->image >= r->n)
+    if (o->image >= n)
         return DD_FAIL(err, DD_ERR_ARG, "%s: there is no image %lld, only %lld", path, (long long)o->image,
-                       (long long)r->n);
+                       (long long)n);
     if (o->nrow < 0 || o->padding < 0 || o->padding > 1000 || o->zoom < 1 || o->zoom > 64)
         return DD_FAIL(err, DD_ERR_ARG, "%s: nrow %d, padding %d or zoom %d is out of range", path, o->nrow, o->padding,
                        o->zoom);
-    const int one = o->image >= 0 || r->n == 1;
+    const int one = o->image >= 0 || n == 1;
     s->first = o->image >= 0 ? o->image : 0;
-    s->count = o->image >= 0 ? 1 : r->n;
-    s->side = r->model->m->cfg.input_size;
-    s->channels = channels;
+    s->count = o->image >= 0 ? 1 : n;
     s->pad = one ? 0 : o->padding;
     s->zoom = o->zoom;
-    s->nrow = o->nrow ? o->nrow : r->n <= 8 ? 4 : 8;
+    s->nrow = o->nrow ? o->nrow : n <= 8 ? 4 : 8;
     if (s->nrow > s->count) s->nrow = (int)s->count;
-    const int64_t cell = s->side + s->pad, rows = (s->count + s->nrow - 1) / s->nrow;
-    const int64_t w = (cell * s->nrow + s->pad) * s->zoom, h = (cell * rows + s->pad) * s->zoom;
+    const int64_t rows = (s->count + s->nrow - 1) / s->nrow;
+    const int64_t w = ((int64_t)(s->side_w + s->pad) * s->nrow + s->pad) * s->zoom;
+    const int64_t h = ((s->side_h + s->pad) * rows + s->pad) * s->zoom;
     if (w > MAX_SIDE || h > MAX_SIDE)
         return DD_FAIL(err, DD_ERR_ARG, "%s: a grid of %lld x %lld pixels is too large, write single pictures instead",
                        path, (long long)w, (long long)h);
     s->w = (int)w;
     s->h = (int)h;
-    s->pixels = calloc((size_t)w * (size_t)h, (size_t)channels);
+    return DD_OK;
+}
+
+static dd_status plan_sheet(sheet *s, int64_t n, const dydit_png_options *o, const char *path, dd_err *err)
+{
+    DD_TRY(measure_sheet(s, n, o, path, err));
+    s->pixels = calloc((size_t)s->w * (size_t)s->h, (size_t)s->channels);
     return s->pixels ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %d x %d pixels", path, s->w, s->h);
 }
 
 /* Sets pixel (x,y) of picture i. */
 static void put(sheet *s, int64_t i, int x, int y, const uint8_t *colour)
 {
-    const int64_t px = ((i % s->nrow) * (s->side + s->pad) + s->pad + x) * s->zoom;
-    const int64_t py = ((i / s->nrow) * (s->side + s->pad) + s->pad + y) * s->zoom;
+    const int64_t px = ((i % s->nrow) * (s->side_w + s->pad) + s->pad + x) * s->zoom;
+    const int64_t py = ((i / s->nrow) * (s->side_h + s->pad) + s->pad + y) * s->zoom;
     for (int zy = 0; zy < s->zoom; zy++)
         for (int zx = 0; zx < s->zoom; zx++)
             memcpy(s->pixels + ((py + zy) * s->w + px + zx) * s->channels, colour, (size_t)s->channels);
 }
 
-/* clamp(127.5 x + 128, 0, 255), truncated: the conversion of upstream's scripts. */
-static uint8_t to_byte(float v)
+/* pictures [n, each]: planes of side_h x side_w, about -1 to 1 */
+static void draw_planes(sheet *s, const float *pictures, int64_t each, const dd_view *view)
 {
-    const float p = 127.5f * v + 128.0f;
-    return p >= 255.0f ? 255 : p > 0.0f ? (uint8_t)p : 0;
+    const size_t plane = (size_t)s->side_h * (size_t)s->side_w;
+    uint8_t pixel[4] = {0};
+    for (int64_t i = 0; i < s->count; i++) {
+        const float *x = pictures + (s->first + i) * each;
+        for (int py = 0; py < s->side_h; py++)
+            for (int px = 0; px < s->side_w; px++) {
+                view->pixel(x + (size_t)py * (size_t)s->side_w + (size_t)px, plane, pixel);
+                put(s, i, px, py, pixel);
+            }
+    }
 }
 
-static void draw_pictures(sheet *s, const dydit_result *r)
+/* pictures [n, side_h, side_w, channels] */
+static void draw_bytes(sheet *s, const uint8_t *pictures)
 {
-    const size_t plane = (size_t)s->side * (size_t)s->side;
-    uint8_t colour[4] = {0};
+    const size_t width = (size_t)s->side_w, channels = (size_t)s->channels;
     for (int64_t i = 0; i < s->count; i++) {
-        const float *x = r->out.latents + (size_t)(s->first + i) * plane * (size_t)s->channels;
-        for (int py = 0; py < s->side; py++)
-            for (int px = 0; px < s->side; px++) {
-                const size_t at = (size_t)py * (size_t)s->side + (size_t)px;
-                for (int c = 0; c < s->channels; c++) colour[c] = to_byte(x[(size_t)c * plane + at]);
-                put(s, i, px, py, colour);
-            }
+        const uint8_t *x = pictures + (size_t)(s->first + i) * (size_t)s->side_h * width * channels;
+        for (int py = 0; py < s->side_h; py++)
+            for (int px = 0; px < s->side_w; px++) put(s, i, px, py, x + ((size_t)py * width + (size_t)px) * channels);
     }
 }
 
@@ -125,8 +134,8 @@ static void draw_token_map(sheet *s, const dydit_result *r, double *lo, double *
     uint8_t rgb[3];
     *lo = 1, *hi = 0;
     for (int64_t i = 0; i < s->count; i++)
-        for (int y = 0; y < s->side; y++)
-            for (int x = 0; x < s->side; x++) {
+        for (int y = 0; y < s->side_h; y++)
+            for (int x = 0; x < s->side_w; x++) {
                 const int token = y / c->patch_size * grid + x / c->patch_size;
                 const double v = (double)(always + r->out.hits[(s->first + i) * c->tokens + token]) / cells;
                 if (v < *lo) *lo = v;
@@ -176,7 +185,7 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     add_text(t, "dydit:guidance", "%g on %d channels at timesteps %d-%d", set->guided ? set->cfg_scale : 1.0,
              set->cfg_channels, set->cfg_lo, set->cfg_hi);
     add_text(t, "dydit:seed", "%" PRIu64 " (%s, image %lld)", set->seed, set->batch_mode ? "batch" : "per-image",
-             (long long)s->first);
+             (long long)(r->first + s->first));
     add_text(t, "dydit:rng", "%s", set->rng);
     add_text(t, "dydit:precision", "%s", set->precision);
     if (r->steps_done < r->plan->n_steps)
@@ -187,29 +196,96 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     return DD_OK;
 }
 
-static dd_status write_sheet(const dydit_result *r, const char *path, const dydit_png_options *options, int token_map,
+/* Where the pixels of a sheet come from. */
+typedef struct source {
+    dd_view view;
+    int side;
+    const uint8_t *bytes; /* [n,side,side,3], or NULL: */
+    const float *planes;  /* [n,each], seen through view */
+    int64_t each;
+    float *own; /* planes that were made for this sheet */
+} source;
+
+static dd_status decode_preview(source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
+                                dd_err *err)
+{
+    const int size = r->model->m->cfg.input_size;
+    if (!o->vae) return DD_FAIL(err, DD_ERR_ARG, "%s: a preview by a VAE needs one", path);
+    DD_TRY(dd_api_vae_fits(o->vae, r->model, err));
+    src->side = size * dd_vae_factor(&o->vae->v->cfg);
+    src->each = 3 * (int64_t)src->side * src->side;
+    src->own = malloc((size_t)r->n * (size_t)src->each * sizeof *src->own);
+    if (!src->own) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %lld pictures", path, (long long)r->n);
+    src->planes = src->own;
+    return dd_api_decode(o->vae, &(dd_pictures){r->n, size, size, r->out.latents}, o->decode, 0, src->own, err);
+}
+
+static dd_status find_source(source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
                              dd_err *err)
 {
+    const dd_config *c = &r->model->m->cfg;
+    DD_TRY(dd_result_has_pictures(r, path, err));
+    src->side = c->input_size;
+    if (r->decoded.pictures) {
+        src->view = dd_view_rgb;
+        src->bytes = r->decoded.pictures;
+        src->side = r->decoded.side;
+        return DD_OK;
+    }
+    DD_TRY(dd_view_choose(&src->view, c, o->preview, path, err));
+    src->planes = r->out.latents;
+    src->each = c->latent_count;
+    return o->preview == DYDIT_PREVIEW_VAE && src->view.name ? decode_preview(src, r, o, path, err) : DD_OK;
+}
+
+static dd_status draw(sheet *s, const source *src, const dydit_result *r, const dydit_png_options *o, const char *path,
+                      dd_err *err)
+{
+    *s = (sheet){.side_w = src->side, .side_h = src->side, .channels = src->view.channels};
+    DD_TRY(plan_sheet(s, r->n, o, path, err));
+    if (src->bytes) draw_bytes(s, src->bytes);
+    else draw_planes(s, src->planes, src->each, &src->view);
+    return DD_OK;
+}
+
+static dd_status write_pictures(const dydit_result *r, const char *path, const dydit_png_options *options, dd_err *err)
+{
     dydit_png_options o;
-    sheet s = {0};
     texts t = {.n = 0};
-    double lo = 0, hi = 0;
-    const int c = r->model->m->cfg.in_channels;
+    source src = {0};
+    sheet s = {0};
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
-    if (!token_map && c != 1 && c != 3)
-        return DD_FAIL(err, DD_ERR_UNSUPPORTED,
-                       "%s: %s makes latents of %d channels, which need a VAE to become pictures", path,
-                       r->model->m->cfg.arch, c);
-    dd_status st = plan_sheet(&s, r, &o, token_map ? 3 : c, path, err);
+    dd_status st = find_source(&src, r, &o, path, err);
+    if (st == DD_OK) st = draw(&s, &src, r, &o, path, err);
+    if (st == DD_OK) st = describe(&t, r, &s, err);
+    if (st == DD_OK && src.view.name) add_text(&t, "dydit:latents", "%s", src.view.name);
+    if (st == DD_OK) st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+    free(t.labels);
+    free(s.pixels);
+    free(src.own);
+    return st;
+}
+
+static dd_status write_token_map(const dydit_result *r, const char *path, const dydit_png_options *options, dd_err *err)
+{
+    const int side = r->model->m->cfg.input_size;
+    dydit_png_options o;
+    texts t = {.n = 0};
+    sheet s = {.side_w = side, .side_h = side, .channels = 3};
+    double lo = 0, hi = 0;
+    dydit_png_options_init(&o, sizeof o);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    DD_TRY(dd_result_has_pictures(r, path, err));
+    dd_status st = plan_sheet(&s, r->n, &o, path, err);
     if (st == DD_OK) {
-        if (token_map) draw_token_map(&s, r, &lo, &hi);
-        else draw_pictures(&s, r);
+        draw_token_map(&s, r, &lo, &hi);
         st = describe(&t, r, &s, err);
     }
-    if (st == DD_OK && token_map)
+    if (st == DD_OK) {
         add_text(&t, "dydit:tokens", "share computed, 0 dark to 1 bright; here %.3f to %.3f", lo, hi);
-    if (st == DD_OK) st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+        st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, t.at, t.n, err);
+    }
     free(t.labels);
     free(s.pixels);
     return st;
@@ -219,12 +295,39 @@ dydit_status dydit_result_write_png(const dydit_result *r, const char *path, con
 {
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_api_begin(r->model->ctx);
-    return (dydit_status)write_sheet(r, path, options, 0, &r->model->ctx->err);
+    return (dydit_status)write_pictures(r, path, options, &r->model->ctx->err);
 }
 
 dydit_status dydit_result_write_token_map(const dydit_result *r, const char *path, const dydit_png_options *options)
 {
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_api_begin(r->model->ctx);
-    return (dydit_status)write_sheet(r, path, options, 1, &r->model->ctx->err);
+    return (dydit_status)write_token_map(r, path, options, &r->model->ctx->err);
+}
+
+dd_status dd_api_check_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)
+{
+    dydit_png_options o;
+    sheet s = {.side_w = p->w, .side_h = p->h, .channels = 3};
+    dydit_png_options_init(&o, sizeof o);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    return measure_sheet(&s, p->n, &o, path, err);
+}
+
+dd_status dd_api_write_pictures(const dd_pictures *p, const char *path, const dydit_png_options *options, dd_err *err)
+{
+    dydit_png_options o;
+    char software[MAX_VALUE];
+    const dd_png_text text = {"Software", software};
+    sheet s = {.side_w = p->w, .side_h = p->h, .channels = 3};
+    snprintf(software, sizeof software, "dydit %s", dydit_version());
+    dydit_png_options_init(&o, sizeof o);
+    DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
+    dd_status st = plan_sheet(&s, p->n, &o, path, err);
+    if (st == DD_OK) {
+        draw_planes(&s, p->values, 3 * (int64_t)p->h * p->w, &dd_view_rgb);
+        st = dd_png_write(path, s.pixels, s.w, s.h, s.channels, &text, 1, err);
+    }
+    free(s.pixels);
+    return st;
 }

@@ -14,6 +14,12 @@ const float *dydit_result_latents(const dydit_result *r, int64_t *n_images)
     return r->out.latents;
 }
 
+dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err)
+{
+    if (r->out.latents) return DD_OK;
+    return DD_FAIL(err, DD_ERR_ARG, "%s: the run kept no pictures, they were handed over batch by batch", what);
+}
+
 static dd_tensor_entry entry(const char *name, dd_dtype dtype, const void *data, int rank, int64_t d0, int64_t d1,
                              int64_t d2, int64_t d3, int64_t d4)
 {
@@ -25,6 +31,8 @@ dydit_status dydit_result_write_latents(const dydit_result *r, const char *path)
     if (!r || !path) return DYDIT_ERR_ARG;
     dd_err *err = &r->model->ctx->err;
     dd_api_begin(r->model->ctx);
+    const dd_status there = dd_result_has_pictures(r, path, err);
+    if (there != DD_OK) return (dydit_status)there;
     const dd_config *c = &r->model->m->cfg;
     float *labels = malloc((size_t)r->n * sizeof *labels);
     if (!labels) return (dydit_status)DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);

@@ -54,7 +54,7 @@ dd_status dd_settings_rng(dd_settings *set, const dydit_model *model, const dydi
     DD_TRY(find_card(&set->card, model->ctx->be, o, err));
     DD_TRY(dd_card_check(&set->card, err));
     const dd_draws draws = {.images = dd_settings_noise(set, model->m, set->batch_size), .card = set->card};
-    const int64_t most = dd_draws_count(&draws, DD_DRAW_STEP, set->batch_size);
+    const int64_t most = dd_draws_count(&draws, set->draws ? DD_DRAW_STEP : DD_DRAW_LATENTS, set->batch_size);
     if (most > DD_DRAW_MAX)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED,
                        "batches of %d images draw %lld numbers at a time, and PyTorch splits draws of more than %lld: "

@@ -36,6 +36,26 @@ static int on_preview(void *user, const dd_sample_state *st)
     return u->o.preview ? u->o.preview(u->o.user, u->r, st->step + 1) : 0;
 }
 
+/* The batch as a result of its own. */
+static int on_batch(void *user, const dd_sample_state *st)
+{
+    run *u = user;
+    dydit_result batch = *u->r;
+    batch.n = st->batch;
+    batch.first = u->r->first + st->first;
+    batch.labels = u->r->labels + st->first;
+    batch.steps_done = st->steps;
+    batch.is_batch = 1;
+    batch.decoded = (dd_decoded){0};
+    const int stop = u->o.batch_done(u->o.user, &batch);
+    dd_decoded *all = &u->r->decoded;
+    all->seconds += batch.decoded.seconds;
+    all->tiled |= batch.decoded.tiled;
+    if (batch.decoded.peak_bytes > all->peak_bytes) all->peak_bytes = batch.decoded.peak_bytes;
+    free(batch.decoded.pictures);
+    return stop;
+}
+
 /* Reads `first` or `second` (may be NULL) from a file of inputs. */
 static dd_status read_input(const char *path, const char *prefix, const char *first, const char *second, int rank,
                             const int64_t *shape, float **out, dd_err *err)
@@ -77,6 +97,20 @@ static dd_status check_labels(const run *u, dd_err *err)
     return DD_OK;
 }
 
+static dd_status check_batches(const dydit_sample_options *o, dd_err *err)
+{
+    if (o->image_first < 0 || o->image_first > (1 << 30) - o->n_images)
+        return DD_FAIL(err, DD_ERR_ARG, "number of the first image is %lld: 0 to %lld", (long long)o->image_first,
+                       (1 << 30) - (long long)o->n_images);
+    if (o->image_first > 0 && o->seed_mode == DYDIT_SEED_BATCH)
+        return DD_FAIL(err, DD_ERR_ARG, "a run with one random stream for all images begins at image 0, not %lld",
+                       (long long)o->image_first);
+    if (o->batch_done && (o->keep_trajectory || (o->preview && o->preview_interval > 0)))
+        return DD_FAIL(err, DD_ERR_ARG, "a run that hands over its images batch by batch has no %s",
+                       o->keep_trajectory ? "trajectory" : "previews");
+    return DD_OK;
+}
+
 static dd_trial trial_of(const run *u)
 {
     return (dd_trial){u->model, &u->r->set, &u->o, u->r->plan, u->dense, u->coefs};
@@ -87,6 +121,7 @@ static dd_status prepare(run *u, dd_err *err)
     dydit_result *r = u->r;
     DD_TRY(dd_settings_resolve(&r->set, u->model, &u->o, err));
     DD_TRY(check_labels(u, err));
+    DD_TRY(check_batches(&u->o, err));
     DD_TRY(dd_settings_plan(&r->plan, &r->set, u->model, u->o.plan ? u->o.plan->plan : NULL, err));
     if (u->o.compare_dense) DD_TRY(dd_settings_dense(&u->dense, &r->set, u->model, r->plan, err));
     DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
@@ -95,6 +130,7 @@ static dd_status prepare(run *u, dd_err *err)
     const dd_need need = dd_trial_need(&trial);
     DD_TRY(dd_memory_check(&need, err));
     r->n = u->o.n_images;
+    r->first = u->o.image_first;
     r->labels = malloc((size_t)r->n * sizeof *r->labels);
     if (!r->labels) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the labels");
     memcpy(r->labels, u->o.labels, (size_t)r->n * sizeof *r->labels);
@@ -120,8 +156,10 @@ static dd_status execute(run *u, dd_err *err)
                          .be = ctx->be,
                          .weights = u->model->weights,
                          .n_images = r->n,
+                         .first = r->first,
                          .labels = r->labels,
                          .noise_rows = r->set.guided ? 2 : 1,
+                         .noise_drawn = r->set.draws != 0,
                          .seed = r->set.seed,
                          .batch_mode = r->set.batch_mode,
                          .latents_in = u->latents_in,
@@ -133,6 +171,7 @@ static dd_status execute(run *u, dd_err *err)
                          .cancel = &ctx->cancel,
                          .on_step = on_step,
                          .on_preview = on_preview,
+                         .on_batch = u->o.batch_done ? on_batch : NULL,
                          .user = u};
     job.spec.want_x0 = job.preview_interval > 0;
     job.spec.draw_latents = job.spec.draw_latents && !u->latents_in;
@@ -144,6 +183,7 @@ static dd_status execute(run *u, dd_err *err)
     dd_log_write(&ctx->log, DD_LOG_DEBUG, "programs: %d, graphs: %d of %d nodes, recorded: %d", g->programs, g->live,
                  g->nodes, g->recorded);
     r->steps_done = r->plan->n_steps;
+    if (u->o.batch_done) dd_sample_out_drop_images(&r->out);
     return st;
 }
 
@@ -185,6 +225,7 @@ void dydit_result_close(dydit_result **result)
     dd_sample_out_fini(&r->out);
     dd_plan_free(&r->plan);
     free(r->labels);
+    free(r->decoded.pictures);
     free(r);
     *result = NULL;
 }

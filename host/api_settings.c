@@ -24,24 +24,66 @@ void dydit_sample_options_init(dydit_sample_options *o, size_t size)
     dd_api_defaults(o, size, &defaults, sizeof defaults);
 }
 
+typedef struct sampler {
+    const char *name;
+    dd_solver solver;
+} sampler;
+
+static dd_status find_sampler(sampler *out, const char *name, const char *steps, dd_err *err)
+{
+    static const sampler all[] = {
+        {"ddpm", DD_SOLVER_DDPM}, {"ddim", DD_SOLVER_DDIM}, {"dpmpp2m", DD_SOLVER_DPMPP2M}, {"unipc", DD_SOLVER_UNIPC}};
+    if (strcmp(name, "auto") == 0) name = strncmp(steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (strcmp(name, all[i].name) != 0) continue;
+        *out = all[i];
+        return DD_OK;
+    }
+    return DD_FAIL(err, DD_ERR_ARG, "sampler '%.40s' is not known: ddpm, ddim, dpmpp2m or unipc", name);
+}
+
+/* Spacings that belong to other samplers. */
+static dd_status check_steps(const char *steps, const sampler *s, dd_err *err)
+{
+    static const char *const multistep[] = {"linspace", "leading", "trailing"};
+    if (dd_solver_multistep(s->solver) && strncmp(steps, "ddim", 4) == 0)
+        return DD_FAIL(err, DD_ERR_ARG, "steps \"%s\" and the sampler %s contradict each other: give a number of steps",
+                       steps, s->name);
+    for (int i = 0; i < 3 && !dd_solver_multistep(s->solver); i++)
+        if (strncmp(steps, multistep[i], strlen(multistep[i])) == 0)
+            return DD_FAIL(err, DD_ERR_ARG,
+                           "steps \"%s\" and the sampler %s contradict each other: this spacing is that of dpmpp2m and "
+                           "unipc",
+                           steps, s->name);
+    return DD_OK;
+}
+
 static dd_status resolve_sampler(dd_settings *s, const dydit_sample_options *o, dd_err *err)
 {
-    const char *sampler = o->sampler ? o->sampler : "auto", *steps = o->steps ? o->steps : "250";
-    if (strcmp(sampler, "auto") == 0) sampler = strncmp(steps, "ddim", 4) == 0 ? "ddim" : "ddpm";
-    if (strcmp(sampler, "ddpm") != 0 && strcmp(sampler, "ddim") != 0)
-        return DD_FAIL(err, DD_ERR_ARG, "sampler '%s' is not known: ddpm or ddim", sampler);
+    const char *steps = o->steps ? o->steps : "250";
+    sampler chosen = {0};
+    DD_TRY(find_sampler(&chosen, o->sampler ? o->sampler : "auto", steps, err));
     if (strlen(steps) >= sizeof s->steps)
         return DD_FAIL(err, DD_ERR_ARG, "sampling steps '%.40s…' is no number of steps", steps);
-    s->solver = strcmp(sampler, "ddim") == 0 ? DD_SOLVER_DDIM : DD_SOLVER_DDPM;
-    snprintf(s->sampler, sizeof s->sampler, "%s", sampler);
+    DD_TRY(check_steps(steps, &chosen, err));
+    s->solver = chosen.solver;
+    snprintf(s->sampler, sizeof s->sampler, "%s", chosen.name);
     snprintf(s->steps, sizeof s->steps, "%s", steps);
     if (!isfinite(o->eta) || o->eta < 0 || o->eta > 1)
         return DD_FAIL(err, DD_ERR_ARG, "eta %g is out of range: 0 to 1", o->eta);
     if (o->eta != 0 && s->solver != DD_SOLVER_DDIM)
-        return DD_FAIL(err, DD_ERR_ARG, "eta %g has no meaning for the sampler ddpm", o->eta);
+        return DD_FAIL(err, DD_ERR_ARG, "eta %g has no meaning for the sampler %s", o->eta, s->sampler);
     s->eta = o->eta;
     s->noisy = s->solver == DD_SOLVER_DDPM || s->eta != 0;
+    s->draws = !dd_solver_multistep(s->solver); /* upstream's loops draw always, those of diffusers do not */
     return DD_OK;
+}
+
+/* The timesteps and tables that the settings ask for. */
+static dd_status build_schedule(dd_schedule *out, const dd_settings *set, dd_err *err)
+{
+    if (dd_solver_multistep(set->solver)) return dd_schedule_build_multistep(out, set->steps, err);
+    return dd_schedule_build(out, set->steps, err);
 }
 
 static dd_status resolve_guidance(dd_settings *s, const dydit_sample_options *o, const dd_config *c, dd_err *err)
@@ -92,8 +134,8 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     DD_TRY(keep_text(s->reuse_tokens, sizeof s->reuse_tokens, "reuse-tokens", o->reuse_tokens, err));
     s->input = model->ctx->input;
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
-    char engine[64] = "";
-    if (model->ctx->library_gemms) dd_api_engine_text(model->ctx, engine, sizeof engine);
+    char engine[80];
+    if (!dd_api_engine_text(model->ctx, engine, sizeof engine)) engine[0] = 0;
     snprintf(s->backend, sizeof s->backend, "%s (%.79s%s%s)", model->ctx->be->name, model->ctx->be->detail,
              engine[0] ? "; " : "", engine);
     return dd_settings_rng(s, model, o, err);
@@ -125,7 +167,7 @@ dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_m
     float t[DD_TRAIN_STEPS];
     int guided[DD_TRAIN_STEPS];
     dd_plan *own = NULL;
-    DD_TRY(dd_schedule_build(&sch, set->steps, err));
+    DD_TRY(build_schedule(&sch, set, err));
     for (int i = 0; i < sch.n; i++) {
         const int step = sch.timestep[sch.n - 1 - i];
         t[i] = (float)step;
@@ -161,10 +203,11 @@ dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit
 dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err)
 {
     dd_schedule sch;
-    DD_TRY(dd_schedule_build(&sch, set->steps, err));
+    DD_TRY(build_schedule(&sch, set, err));
     *coefs = calloc((size_t)sch.n * DD_COEF_COUNT, sizeof **coefs);
     if (!*coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the solver's coefficients");
-    const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma, err);
+    const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma && !m->cfg.diffusers,
+                                         err);
     if (st == DD_OK) return DD_OK;
     free(*coefs);
     *coefs = NULL;
@@ -184,7 +227,8 @@ dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd
                         .solver = set->solver,
                         .want_hits = m->n_routers > 0};
     if (set->card.sms == 0) return spec;
-    spec.draws = (dd_draws){.images = dd_settings_noise(set, m, batch), .steps = plan->n_steps, .card = set->card};
+    spec.draws = (dd_draws){
+        .images = dd_settings_noise(set, m, batch), .steps = set->draws ? plan->n_steps : 0, .card = set->card};
     spec.draw_latents = true;
     spec.draw_noise = set->noisy;
     return spec;

@@ -69,6 +69,9 @@ dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
     s->dense_seconds = r->out.dense_seconds;
     s->speedup = s->dense_seconds > 0 && s->seconds > 0 ? s->dense_seconds / s->seconds : 0;
     s->peak_bytes = r->weight_bytes + r->out.session_bytes;
+    if (r->decoded.peak_bytes > s->peak_bytes) s->peak_bytes = r->decoded.peak_bytes;
+    s->decode_seconds = r->decoded.seconds;
+    s->decode_tiled = r->decoded.tiled;
     s->programs = r->out.graphs.programs;
     s->graphs = r->out.graphs.live;
     s->graph_nodes = r->out.graphs.nodes;
@@ -90,24 +93,30 @@ dydit_status dydit_result_stats(const dydit_result *r, dydit_stats *stats)
     return DYDIT_OK;
 }
 
-static json_t *report_settings(const dydit_result *r)
+void dd_settings_put(json_t *o, const dd_settings *s)
 {
-    const dd_settings *s = &r->set;
-    char hex[32];
-    json_t *o = json_object(), *labels = json_array();
-    for (int64_t i = 0; i < r->n; i++) json_array_append_new(labels, json_integer(r->labels[i]));
+    char seed[32];
     json_object_set_new(o, "sampler", json_string(s->sampler));
     json_object_set_new(o, "steps", json_string(s->steps));
     json_object_set_new(o, "eta", json_real(s->eta));
     json_object_set_new(o, "cfg_scale", json_real(s->cfg_scale));
     json_object_set_new(o, "cfg_channels", json_integer(s->cfg_channels));
     json_object_set_new(o, "cfg_interval", json_pack("[ii]", s->cfg_lo, s->cfg_hi));
-    snprintf(hex, sizeof hex, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
-    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(hex));
-    json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
+    snprintf(seed, sizeof seed, "%" PRIu64, s->seed); /* JSON integers of the library end at 2^63 */
+    json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(seed));
     json_object_set_new(o, "rng", json_string(s->rng));
-    json_object_set_new(o, "batch_size", json_integer(s->batch_size));
     json_object_set_new(o, "precision", json_string(s->precision));
+}
+
+static json_t *report_settings(const dydit_result *r)
+{
+    const dd_settings *s = &r->set;
+    char hex[32];
+    json_t *o = json_object(), *labels = json_array();
+    for (int64_t i = 0; i < r->n; i++) json_array_append_new(labels, json_integer(r->labels[i]));
+    dd_settings_put(o, s);
+    json_object_set_new(o, "seed_mode", json_string(s->batch_mode ? "batch" : "per-image"));
+    json_object_set_new(o, "batch_size", json_integer(s->batch_size));
     json_object_set_new(o, "backend", json_string(s->backend));
     json_object_set_new(o, "policy", json_string(r->plan->policy));
     snprintf(hex, sizeof hex, "%016" PRIx64, r->plan->model_id);
@@ -139,6 +148,10 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
     json_object_set_new(doc, "graphs",
                         json_pack("{sisisisi}", "programs", s->programs, "graphs", s->graphs, "nodes", s->graph_nodes,
                                   "recorded", s->graphs_recorded));
+    if (r->decoded.pictures)
+        json_object_set_new(
+            doc, "decode",
+            json_pack("{sfsbsi}", "seconds", s->decode_seconds, "tiled", s->decode_tiled, "side", r->decoded.side));
     if (r->has_dense) {
         json_object_set_new(doc, "dense_seconds", json_real(s->dense_seconds));
         json_object_set_new(doc, "speedup", json_real(s->speedup));
@@ -172,6 +185,10 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
     if (r->has_dense)
         dd_str_addf(&out, "dense     %.2f s in the same run: measured speed-up %.2f, %.0f %% of the MAC ratio\n",
                     s->dense_seconds, s->speedup, s->mac_ratio > 0 ? 100 * s->speedup / s->mac_ratio : 0.0);
+    if (r->decoded.pictures)
+        dd_str_addf(&out, "decoded   to %d x %d pixels in %.2f s, %.3g images/s%s\n", r->decoded.side, r->decoded.side,
+                    s->decode_seconds, s->decode_seconds > 0 ? (double)s->images / s->decode_seconds : 0.0,
+                    s->decode_tiled ? ", in tiles" : "");
     dd_str_addf(&out, "memory    %.1f MB, weights included\n", (double)s->peak_bytes / 1e6);
     return dd_str_take(&out, text, err);
 }

@@ -47,6 +47,7 @@ typedef struct dydit_ctx dydit_ctx;       /* a backend, its threads, messages an
 typedef struct dydit_model dydit_model;   /* an opened checkpoint */
 typedef struct dydit_plan dydit_plan;     /* what every step computes */
 typedef struct dydit_result dydit_result; /* sampled images with everything known about the run */
+typedef struct dydit_vae dydit_vae;       /* an opened decoder of latents */
 
 typedef enum dydit_status {
     DYDIT_OK = 0,
@@ -83,10 +84,15 @@ typedef struct dydit_options {
     int device;            /* of backends with several; 0 (default) */
     int no_graph;          /* launch every op by itself; 0 (default): a step is replayed as one CUDA graph. A backend
                               without graphs warns and goes on */
-    /* Who does GEMMs over all tokens, on cuda: "own": its kernels, equal bits whatever the batch and the plan; "lt": cuBLASLt;
-     * "auto" (default): cuBLASLt where dydit_tune has measured it faster, else own. */
+    /* Who does GEMMs, on cuda: "own": kernels for every device, equal bits whatever the batch and the plan; "lt": cuBLASLt
+     * those over all tokens; "wgmma": kernels for Hopper (compute capability 9.0); "auto" (default): of these three what
+     * dydit_tune has measured fastest for the shape, else own. */
     const char *engine;
     const char *tune_cache; /* file of dydit_tune; NULL (default): $XDG_CACHE_HOME/dydit/tune.json, or below ~/.cache */
+    const char *which;      /* state dict of a training checkpoint: "ema", "model"; "auto" (default): ema, else model */
+    /* Numerics: "official", those of DiT's own code; "diffusers": frequencies of timesteps i/127, its epsilon before MLPs,
+     * guidance on all channels, no learned variance; "auto" (default): what the file's metadata say, else official. */
+    const char *compat;
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);
@@ -99,7 +105,7 @@ DYDIT_API void dydit_close(dydit_ctx **ctx); /* after everything made from it; s
 /* One sentence about the last failure; borrow, until the next call with this context. Never NULL. */
 DYDIT_API const char *dydit_message(const dydit_ctx *ctx);
 
-/* Asks a running dydit_sample or dydit_eval to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
+/* Asks a running dydit_sample, dydit_eval, dydit_tune or decoding to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
  * and signal handlers. The request is forgotten when the next run starts. */
 DYDIT_API void dydit_cancel(dydit_ctx *ctx);
 
@@ -119,10 +125,24 @@ DYDIT_API dydit_status dydit_write_text(dydit_ctx *ctx, const char *path, const 
 DYDIT_API dydit_status dydit_inspect(dydit_ctx *ctx, const char *path, const char *preset, dydit_format format,
                                      char **text);
 
-/* Maps and checks a safetensors checkpoint of a DiT or DyDiT. preset: NULL to infer the geometry, or "DiT-XL/2",
+/* Maps and checks a checkpoint of a DiT or DyDiT: a safetensors file, or one of torch.save (.pt), in which nothing is
+ * executed. preset: NULL to infer the geometry, or "DiT-XL/2",
  * "DyDiT-S/4", …; contradictions with the file are errors. *model: own; keep ctx open as long. */
 DYDIT_API dydit_status dydit_model_open(dydit_ctx *ctx, dydit_model **model, const char *path, const char *preset);
 DYDIT_API void dydit_model_close(dydit_model **model);
+
+typedef struct dydit_convert_options {
+    size_t size;
+    const char *dtype; /* of the network's weights: "f32", "f16", "bf16". Routers, token selection and the timestep
+                          embedder stay float32. NULL (default): every tensor keeps its bits */
+} dydit_convert_options;
+
+DYDIT_API void dydit_convert_options_init(dydit_convert_options *options, size_t size);
+
+/* Writes any checkpoint that can be read as one safetensors file, or nothing. options: NULL for defaults. *text: own; what
+ * was written, its last line ends with the SHA-256 of the file. NULL: not wanted. */
+DYDIT_API dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out,
+                                     const dydit_convert_options *options, char **text);
 
 /* A model with the shapes of a preset ("DyDiT-XL/2") and random weights, made in memory: for timing, it draws nothing.
  * input_size: of the latents; 0: 32. Equal seeds give equal weights. *model: own. */
@@ -163,8 +183,10 @@ typedef struct dydit_progress {
 
 typedef struct dydit_sample_options {
     size_t size;
-    const char *sampler; /* "ddpm", "ddim", or "auto" (default): ddim if steps begins with "ddim", else ddpm */
-    const char *steps;   /* respacing: "250" (default) or "ddim50" */
+    const char *sampler; /* "ddpm", "ddim", "dpmpp2m" (DPM-Solver++(2M)), "unipc", or "auto" (default): ddim if steps
+                            begins with "ddim", else ddpm; docs/samplers.md */
+    const char *steps;   /* respacing: "250" (default) or "ddim50"; of dpmpp2m and unipc "20", as diffusers spaces them
+                            ("linspace20"), "leading20" or "trailing20" */
     double eta;          /* ddim noise, 0 (default) .. 1 */
     double cfg_scale;    /* 4 (default); 1 or less: no guidance */
     int cfg_channels;    /* 0 (default): what the model says */
@@ -200,6 +222,13 @@ typedef struct dydit_sample_options {
     /* Which tokens get the stored result of an MLP whose tokens were routed: "frozen" (NULL, default): those of the step that
      * stored it; "intersect": of these, those that the router chooses now; "fresh": those that it chooses now. */
     const char *reuse_tokens;
+    /* Number of the first picture, 0 (default): picture i of the call is drawn as picture image_first + i of a run that
+     * begins at 0, its label being labels[i]. Per-image seeds only. */
+    int64_t image_first;
+    /* After every batch; non-zero: cancel. r: the pictures of this batch alone, to be decoded and written. Nothing is kept of
+     * earlier ones, and the result of the run has figures, but no pictures. NULL (default): it has all of them. Excludes
+     * preview and keep_trajectory. */
+    int (*batch_done)(void *user, dydit_result *r);
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -224,26 +253,41 @@ typedef struct dydit_stats {
     int programs;                 /* structures of steps */
     int graphs, graph_nodes;      /* CUDA graphs that replay them, and their nodes; 0: steps were launched op by op */
     int graphs_recorded;          /* in the whole run: graphs are recorded anew for batches of another size */
+    double decode_seconds;        /* of dydit_result_decode, else 0. Its memory is in peak_bytes */
+    int decode_tiled;             /* it went tile by tile */
 } dydit_stats;
 
 /* stats->size must be set by the caller. */
 DYDIT_API dydit_status dydit_result_stats(const dydit_result *result, dydit_stats *stats);
 /* Settings and figures as text (a few lines) or one JSON object. *text: own. */
 DYDIT_API dydit_status dydit_result_report(const dydit_result *result, dydit_format format, char **text);
-/* Final latents [n_images,C,S,S]; borrow from the result. */
+/* Final latents [n_images,C,S,S]; borrow from the result. NULL where batch_done took them. */
 DYDIT_API const float *dydit_result_latents(const dydit_result *result, int64_t *n_images);
+
+/* What latents look like that dydit_result_decode has not decoded. */
+typedef enum dydit_preview {
+    DYDIT_PREVIEW_NONE = 0,   /* an error instead of a picture */
+    DYDIT_PREVIEW_LINEAR = 1, /* a pixel for each latent of 4 channels, by a map made for Stable Diffusion's VAE */
+    DYDIT_PREVIEW_VAE = 2     /* decoded for this picture, by the VAE of the options */
+} dydit_preview;
+
+struct dydit_decode_options;
 
 typedef struct dydit_png_options {
     size_t size;
-    int64_t image; /* -1 (default): all as a grid; else this image alone */
-    int nrow;      /* pictures in a row of the grid; 0 (default): 8, or 4 up to 8 pictures */
-    int padding;   /* pixels round each picture of the grid; 2 (default) */
-    int zoom;      /* enlarge every pixel to zoom x zoom; 1 (default) */
+    int64_t image;         /* -1 (default): all as a grid; else this image alone */
+    int nrow;              /* pictures in a row of the grid; 0 (default): 8, or 4 up to 8 pictures */
+    int padding;           /* pixels round each picture of the grid; 2 (default) */
+    int zoom;              /* enlarge every pixel to zoom x zoom; 1 (default) */
+    dydit_preview preview; /* of latents; NONE (default). Models of 1 or 3 channels make pictures in any case */
+    dydit_vae *vae;        /* of DYDIT_PREVIEW_VAE, of the context of the result */
+    const struct dydit_decode_options *decode; /* likewise; NULL for defaults */
 } dydit_png_options;
 
 DYDIT_API void dydit_png_options_init(dydit_png_options *options, size_t size);
 
-/* PNG with the settings in text chunks. Models of 1 or 3 channels only. options: NULL for defaults. */
+/* PNG with the settings in text chunks: the pictures of dydit_result_decode, else the latents of models of 1 or 3
+ * channels; of others as options->preview says. options: NULL for defaults. */
 DYDIT_API dydit_status dydit_result_write_png(const dydit_result *result, const char *path,
                                               const dydit_png_options *options);
 /* How often each token's MLP was computed, from never (dark) to always (bright), in the layout of the grid. */
@@ -256,6 +300,39 @@ DYDIT_API dydit_status dydit_result_write_latents(const dydit_result *result, co
 DYDIT_API dydit_status dydit_result_write_trajectory(const dydit_result *result, const char *path);
 /* The executed plan with the measured share of tokens: TEXT, JSON or SVG. *text: own. */
 DYDIT_API dydit_status dydit_result_plan(const dydit_result *result, dydit_format format, char **text);
+
+/* ---- evaluation sets ----------------------------------------------------------------------------------------- */
+
+/* Pictures for an FID in one npz, which is written batch by batch and can be gone on with after any end of the process
+ * (docs/fid.md). While it grows it is NPZ.partial with NPZ.state beside it. */
+typedef struct dydit_set dydit_set;
+
+typedef struct dydit_set_options {
+    size_t size;
+    const char *npz;      /* "OUT.npz"; required. OUT.json beside it says how the pictures were made */
+    int resume;           /* go on with what an earlier run has left, if anything; 0 (default): that is an error */
+    const char *preset;   /* name of the protocol that was asked for, recorded; NULL (default): none */
+    const char *deviates; /* how the set deviates from it, recorded; NULL (default): it does not */
+    dydit_vae *vae;       /* that decodes the results which are added; NULL (default): the model makes pictures */
+    const struct dydit_decode_options
+        *decode; /* with these options, recorded, not DYDIT_TILING_AUTO: what memory there is
+                                                  would change the pictures. NULL (default): not in tiles */
+} dydit_set_options;
+
+DYDIT_API void dydit_set_options_init(dydit_set_options *options, size_t size);
+
+/* A set of the pictures that dydit_sample draws with `whole` (all labels, image_first 0). DYDIT_ERR_ARG where what is to
+ * be resumed was begun with other settings; the message names one. *set: own; keep model open as long. */
+DYDIT_API dydit_status dydit_set_open(dydit_set **set, dydit_model *model, const dydit_sample_options *whole,
+                                      const dydit_set_options *options);
+/* Pictures that are whole on the disk. The next run draws from this one on (image_first). */
+DYDIT_API int64_t dydit_set_done(const dydit_set *set);
+/* Adds the pictures of a result, for use in batch_done; on the disk when this returns. */
+DYDIT_API dydit_status dydit_set_add(dydit_set *set, const dydit_result *result);
+/* All pictures are there: the files take their names. */
+DYDIT_API dydit_status dydit_set_commit(dydit_set *set);
+/* Keeps what can be resumed; a set without pictures leaves nothing behind. */
+DYDIT_API void dydit_set_close(dydit_set **set);
 
 /* Memory and work of a run, before anything is allocated. */
 typedef struct dydit_estimate {
@@ -279,10 +356,87 @@ typedef struct dydit_estimate {
     uint64_t graph_bytes;  /* their device memory, part of peak_bytes: an assumption of 16 KiB per op, since CUDA cannot
                               be asked */
     uint64_t slot_bytes;   /* results that steps keep for later steps, part of peak_bytes */
+    /* Of dydit_estimate_decode, else 0. Decoding follows sampling, whose activations are gone then; its weights are not. */
+    uint64_t vae_weights_bytes;    /* packed weights of the decoder */
+    uint64_t vae_activation_bytes; /* one arena, shared by lifetime */
+    uint64_t vae_picture_bytes;    /* a batch of pictures, rows of tiles, all results */
+    uint64_t vae_peak_bytes;       /* all memory while decoding */
+    int vae_batch_size, vae_tiled; /* in force */
 } dydit_estimate;
 
 DYDIT_API dydit_status dydit_estimate_sample(dydit_model *model, const dydit_sample_options *options,
                                              dydit_estimate *estimate);
+
+/* ---- pictures from latents ------------------------------------------------------------------------------------ */
+
+/* Opens the decoder of an AutoencoderKL: a safetensors file in diffusers' layout, with new or old names, or in that of
+ * CompVis (prefix first_stage_model., vae. or none), or a folder of diffusers (a VAE's, or a pipeline's with one). An encoder
+ * in it is ignored. *vae: own; keep ctx open as long. */
+DYDIT_API dydit_status dydit_vae_open(dydit_ctx *ctx, dydit_vae **vae, const char *path);
+DYDIT_API void dydit_vae_close(dydit_vae **vae);
+
+typedef struct dydit_vae_info {
+    size_t size;
+    const char *path, *layout;   /* borrow from the VAE: its file; "diffusers", "diffusers, old names", "CompVis" */
+    int latent_channels, factor; /* a picture has factor x factor pixels for one of the latents */
+    int tile_size;               /* latents along a side of a tile, by default */
+    double scaling;              /* latents of the diffusion model by those of the VAE: 0.18215 */
+    int64_t parameters;          /* of the decoder */
+} dydit_vae_info;
+
+/* info->size must be set by the caller. */
+DYDIT_API dydit_status dydit_vae_get_info(const dydit_vae *vae, dydit_vae_info *info);
+
+typedef enum dydit_tiling {
+    DYDIT_TILING_AUTO = 0, /* whole pictures; once more in tiles if memory does not suffice, with a warning */
+    DYDIT_TILING_OFF = 1,
+    DYDIT_TILING_ON = 2 /* pictures larger than a tile in overlapping tiles, blended as diffusers does */
+} dydit_tiling;
+
+typedef struct dydit_decode_options {
+    size_t size;
+    int batch_size;      /* pictures at a time; 0 (default): 4, or fewer pictures */
+    dydit_tiling tiling; /* DYDIT_TILING_AUTO (default) */
+    int tile_size;       /* latents along a side of a tile; 0 (default): what the VAE says, 32 */
+    double tile_overlap; /* share of a tile, 0 to 0.9; 0.25 (default) */
+    uint64_t max_mem; /* bytes of all memory while decoding; 0 (default): no limit. More needed is like out of memory */
+    int (*progress)(void *user, const dydit_progress *p); /* after every tile or batch; `step` counts the tiles of a
+                                                             batch. Non-zero: cancel */
+    void *user;
+} dydit_decode_options;
+
+DYDIT_API void dydit_decode_options_init(dydit_decode_options *options, size_t size);
+
+/* Decodes the latents of a result of the same context: from then on the functions above write pictures. In bf16 where the
+ * context is and the backend can, the residual stream in float32; else float32. options: NULL for defaults. dydit_cancel
+ * stops it between batches and tiles. On failure the result keeps its latents alone. */
+DYDIT_API dydit_status dydit_result_decode(dydit_result *result, dydit_vae *vae, const dydit_decode_options *options);
+/* Decoded pictures, 8 bits, [n_images, side, side, 3]; NULL where there are none. Borrow from the result. */
+DYDIT_API const uint8_t *dydit_result_pictures(const dydit_result *result, int64_t *n_images, int *side);
+
+/* Decodes arrays borrowed for the call: latents [n, latent_channels, h, w] to out [n, 3, factor*h, factor*w], about -1 to 1. */
+DYDIT_API dydit_status dydit_vae_decode(dydit_vae *vae, int64_t n, int h, int w, const float *latents,
+                                        const dydit_decode_options *options, float *out);
+
+/* Adds what decoding n latents of h x w needs to an estimate: one of dydit_estimate_sample, or zero but for its size. With
+ * max_mem and DYDIT_TILING_AUTO as it will be decided. */
+DYDIT_API dydit_status dydit_estimate_decode(dydit_vae *vae, int64_t n, int h, int w,
+                                             const dydit_decode_options *options, dydit_estimate *estimate);
+
+typedef struct dydit_decode_files {
+    size_t size;
+    const char *in;               /* safetensors with `latents` or `x` [n, latent_channels, h, w] */
+    const char *in_prefix;        /* before these names; NULL: none */
+    const char *png;              /* the pictures as a grid, or NULL */
+    const char *out;              /* safetensors: `pictures` [n, 3, factor*h, factor*w], or NULL */
+    const dydit_png_options *how; /* of png; NULL for defaults */
+} dydit_decode_files;
+
+DYDIT_API void dydit_decode_files_init(dydit_decode_files *files, size_t size);
+
+/* Decodes a file of latents to files. */
+DYDIT_API dydit_status dydit_vae_decode_file(dydit_vae *vae, const dydit_decode_files *files,
+                                             const dydit_decode_options *options);
 
 /* ---- plans --------------------------------------------------------------------------------------------------- */
 
@@ -335,7 +489,7 @@ DYDIT_API dydit_status dydit_measure_read(dydit_ctx *ctx, double *bytes_per_s);
 DYDIT_API dydit_status dydit_profiler(dydit_ctx *ctx, int on);
 
 /* Times every GEMM of the complete model and of a run with these options (batch size, steps, guidance, plan; images and
- * labels may be left out; dense: the complete model alone) by the own kernels and by cuBLASLt, medians of events on the
+ * labels may be left out; dense: the complete model alone) by the own kernels, cuBLASLt and wgmma, medians of events on the
  * device, and adds the times to options.tune_cache, keyed by device and versions; takes them into account from then on.
  * text, TEXT or JSON: what was measured; own. DYDIT_ERR_UNSUPPORTED where the backend has one engine only. dydit_cancel
  * stops it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The seam between host and kernels: argument structs, function types and the table that each backend fills.
  *
- * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · D width · H heads ·
+ * Letters: R rows (batch, doubled by guidance) · B images · S tokens of a row · A active tokens · P pixels · D width · H heads ·
  * E head dim · C channels · M/N/K GEMM. Every pointer carries its shape; element type float32 unless said otherwise.
  * Inputs of GEMMs and attention may be of fewer bits (dd_format); sums, statistics, gates and the residual stream x never
  * are.
@@ -20,7 +20,7 @@
 
 #define DD_CHUNK 8      /* elements of one slice-list entry: 16 bytes of bf16, 32 of float32 */
 #define DD_BLOCK 32     /* rows and columns of one block of DD_FMT_BF16_BLOCKS */
-#define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT; no affine weights */
+#define DD_LN_EPS 1e-6f /* LayerNorm epsilon of DiT */
 #define DD_MAX_UNITS 64 /* heads or channel groups of one site */
 
 typedef void dd_task(void *arg, int item, int thread); /* thread: 0 .. n_threads-1 */
@@ -94,6 +94,19 @@ static inline dd_dtype dd_format_dtype(dd_format f)
     return DD_F32;
 }
 
+static inline const char *dd_format_name(dd_format f)
+{
+    switch (f) {
+    case DD_FMT_F32: return "f32";
+    case DD_FMT_BF16: return "bf16";
+    case DD_FMT_BF16_BLOCKS: return "blocks";
+    case DD_FMT_F16: return "f16";
+    case DD_FMT_TF32: return "tf32";
+    case DD_FMT_COUNT: break;
+    }
+    return "?";
+}
+
 static inline int64_t dd_block_at(int64_t ld, int64_t row, int64_t col)
 {
     return (row / DD_BLOCK * (ld / DD_BLOCK) + col / DD_BLOCK) * (DD_BLOCK * DD_BLOCK) + row % DD_BLOCK * DD_BLOCK +
@@ -154,7 +167,7 @@ typedef struct dd_patch_embed_args {
     int32_t b, r, c, size, p, d;
 } dd_patch_embed_args;
 
-/* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine, eps DD_LN_EPS */
+/* y[i,:] = LN(x[row(i),:]) * (1 + scale) + shift, vectors of the row's condition; LN without affine */
 typedef struct dd_adaln_args {
     const float *x; /* [R*S,D] */
     void *y;        /* [R*S, ldy] or, with a list, [A, ldy] compact */
@@ -164,6 +177,7 @@ typedef struct dd_adaln_args {
     dd_cond_table cond;
     int64_t shift, scale; /* offsets of the vectors */
     int32_t r, s, d;
+    float eps; /* > 0, added to the variance */
 } dd_adaln_args;
 
 typedef enum dd_epilogue {
@@ -279,22 +293,37 @@ typedef struct dd_noise_args {
     int32_t b;
 } dd_noise_args;
 
-typedef enum dd_solver { DD_SOLVER_DDPM, DD_SOLVER_DDIM } dd_solver;
+/* The last two are linear multistep methods: they keep what earlier steps predicted. */
+typedef enum dd_solver {
+    DD_SOLVER_DDPM,
+    DD_SOLVER_DDIM,
+    DD_SOLVER_DPMPP2M,
+    DD_SOLVER_UNIPC,
+    DD_SOLVER_COUNT
+} dd_solver;
 
-/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. */
+/* Coefficients of one step, rounded from float64; see host/sample/solver.h for their source. Those that a solver does not
+ * have are 0. */
 enum {
     DD_COEF_X = 0, /* x0 = X x - E eps */
     DD_COEF_E,
-    DD_COEF_MX0,   /* next x = MX0 x0 + MXT x + ME eps + sigma noise */
-    DD_COEF_MXT,   /* ddpm */
+    DD_COEF_MX0,   /* next x = MX0 x0 + MXT y + MX1 x0_1 + ME eps + sigma noise; y is x, corrected by unipc */
+    DD_COEF_MXT,   /* all but ddim */
     DD_COEF_ME,    /* ddim */
     DD_COEF_SIGMA, /* ddim; ddpm: 1 where noise is added, 0 at the last step */
     DD_COEF_LOG_MIN, /* ddpm: sigma = exp(l/2), l = w LOG_MAX + (1-w) LOG_MIN, w = (v+1)/2, v the learned variance value */
     DD_COEF_LOG_MAX,
+    DD_COEF_MX1, /* dpmpp2m, unipc */
+    DD_COEF_CY,  /* unipc: y = CY y_1 + C0 x0 + C1 x0_1 + C2 x0_2; y = x where CY is 0 */
+    DD_COEF_C0,
+    DD_COEF_C1,
+    DD_COEF_C2,
     DD_COEF_COUNT
 };
 
-/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. */
+/* One solver step on the latents, in place. eps and v are the two channel halves of the first B rows of out. What is kept
+ * of earlier steps moves on by one: x0_2 = x0_1, x0_1 = x0, y_1 = y. It is read only where its coefficient is not 0, so
+ * that the first step needs none. */
 typedef struct dd_solve_args {
     dd_solver solver;
     const float *coef;  /* [steps, DD_COEF_COUNT] */
@@ -303,13 +332,97 @@ typedef struct dd_solve_args {
     const float *noise; /* [B,C,size,size]; read only where SIGMA is not 0 */
     float *x0;          /* [B,C,size,size] prediction of the final picture, or NULL */
     int32_t b, c, co, size;
+    float *x0_1, *x0_2, *y_1; /* [B,C,size,size] each; x0_1 of dpmpp2m and unipc, the others of unipc only */
 } dd_solve_args;
+
+static inline int dd_solver_known(dd_solver s) { return s >= DD_SOLVER_DDPM && s < DD_SOLVER_COUNT; }
+
+static inline int dd_solver_multistep(dd_solver s) { return s == DD_SOLVER_DPMPP2M || s == DD_SOLVER_UNIPC; }
+
+/* Does a solve have all that it keeps from step to step? */
+static inline int dd_solve_kept_ok(const dd_solve_args *a)
+{
+    if (dd_solver_multistep(a->solver) && a->x0_1 == NULL) return 0;
+    return a->solver != DD_SOLVER_UNIPC || (a->x0_2 != NULL && a->y_1 != NULL);
+}
 
 typedef struct dd_copy_args {
     void *dst;
     const void *src;
     size_t bytes;
 } dd_copy_args;
+
+/* Pictures of a decoder lie in rows of pixels, the channels of a pixel side by side: [B,H,W,C] with C a multiple of
+ * DD_CHUNK. Channels that only fill it up are zero in activations and weights alike. */
+
+/* Pictures whose pixels can be counted in 32 bits, with channels in whole chunks. */
+static inline int dd_picture_ok(int32_t b, int32_t h, int32_t w, int32_t c)
+{
+    if (b <= 0 || h <= 0 || w <= 0 || c <= 0 || c % DD_CHUNK != 0) return 0;
+    return (int64_t)h * w <= INT32_MAX && (int64_t)b * ((int64_t)h * w) <= INT32_MAX;
+}
+
+/* Pixels lie in rows. */
+static inline int dd_pixel_format_ok(dd_format f) { return (unsigned)f < DD_FMT_COUNT && f != DD_FMT_BF16_BLOCKS; }
+
+/* dst[b,y,x,c] = scale * src[b,c,y,x] for c < c_src, 0 for the channels from there to c */
+typedef struct dd_to_pixels_args {
+    const float *src; /* [B,c_src,H,W] */
+    void *dst;        /* [B,H,W,C] */
+    dd_format dst_format;
+    float scale;
+    int32_t b, h, w, c_src, c;
+} dd_to_pixels_args;
+
+/* acc[b,y,x,n] = sum over i, j < ksize and c of in[b, y + i - p, x + j - p, c] * w[n, (i * ksize + j) * C + c] with
+ * p = ksize / 2 and zeros outside of the picture; then + bias, + residual. in is src or, with `upsample`, src with every
+ * pixel repeated 2 x 2. The order of summation does not depend on the place, on the size of the picture or on the number
+ * of threads. */
+typedef struct dd_conv2d_args {
+    const void *src;       /* [B,H,W,C], with upsample [B,H/2,W/2,C]; of a format that the weight is packed for */
+    const dd_packed *w;    /* [N, ksize*ksize*C], taps row by row, then channels */
+    const float *bias;     /* [N] */
+    const float *residual; /* [B,H,W,N], may be dst; or NULL */
+    void *dst;             /* [B,H,W,N]; float32 with a residual */
+    dd_format src_format, dst_format; /* row-major ones */
+    int32_t b, h, w_out, c, n;        /* h, w_out: of dst */
+    int32_t ksize;                    /* 1 or 3 */
+    int32_t upsample;                 /* not 0: twice the size of src; h and w_out are even */
+} dd_conv2d_args;
+
+/* y = (x - mean) / sqrt(variance + eps) * gamma + beta, mean and variance over the pixels and the C/groups neighbouring
+ * channels of a group; then y * sigmoid(y) with `silu`. */
+typedef struct dd_group_norm_args {
+    const float *x; /* [B,H*W,C] */
+    void *y;        /* [B,H*W,C] */
+    dd_format y_format;
+    const float *gamma, *beta; /* [C] */
+    float *work;               /* dd_group_norm_work elements: sums on the way */
+    float eps;
+    int32_t b, pixels, c, groups; /* groups divides c */
+    int32_t silu;
+} dd_group_norm_args;
+
+#define DD_GROUP_NORM_PARTS 128 /* into which the pixels of a picture are cut at most */
+
+static inline int64_t dd_group_norm_work(int64_t b, int64_t groups) { return b * groups * DD_GROUP_NORM_PARTS * 3; }
+
+/* out[b,i,:] = softmax over j of (q_i k_j / sqrt(C)) v_j. A pixel of qkv holds q, k and v: [3,C]. */
+typedef struct dd_pixel_attention_args {
+    const void *qkv; /* [B,P,3C] */
+    void *out;       /* [B,P,C] */
+    dd_format qkv_format, out_format;
+    int32_t b, pixels, c; /* c at most DD_PIXEL_ATTENTION_MAX */
+} dd_pixel_attention_args;
+
+#define DD_PIXEL_ATTENTION_MAX 512 /* channels */
+
+/* dst[b,c,y,x] = src[b,y,x,c] for c < c_dst */
+typedef struct dd_to_planes_args {
+    const float *src; /* [B,H,W,C] */
+    float *dst;       /* [B,c_dst,H,W] */
+    int32_t b, h, w, c, c_dst;
+} dd_to_planes_args;
 
 /* One op of a program. */
 typedef enum dd_op_id {

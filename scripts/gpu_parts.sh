@@ -32,13 +32,26 @@ check_kernels() { "$bin/checkkernel" --impl="$backend" "$@"; }
 
 part_kernels() { check_kernels --quick ${quick:+--most=4000}; }
 
+has_wgmma() { "$dydit" info --backend "$backend" | grep -q '^  wgmma, '; }
+
+part_wgmma() {
+    local cases=(--full)
+    [ -z "$quick" ] || cases=(--quick --most=20000)
+    if ! has_wgmma; then
+        [ "$backend" != cuda ] || [ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1)" != 9.0 ] ||
+            { echo "the card has compute capability 9.0, but dydit info names no wgmma"; exit 1; }
+        skip "this card has no wgmma"
+    fi
+    "$bin/checkkernel" --impl="${backend}_wgmma" --op=gemm "${cases[@]}"
+}
+
 part_shapes() {
     [ -z "$quick" ] || { check_kernels --full --op=unpatchify,guide,solve,copy --most=20000; return; }
     check_kernels --full
 }
 
 part_goldens() {
-    local t tests='golden_forward golden_bf16 session golden_sampling golden_policy' n=0 failed=''
+    local t tests='golden_forward golden_bf16 golden_vae session golden_sampling golden_policy' n=0 failed=''
     [ -z "$quick" ] || tests='golden_forward'
     export DYDIT_PLUGIN_PATH=$bin DYDIT_TEST_BACKEND=$backend CMOCKA_MESSAGE_OUTPUT=TAP
     for t in $tests; do
@@ -149,9 +162,10 @@ part_graphs() {
 }
 
 part_engines() {
-    local engine failed=''
+    local engine engines='own lt auto' failed=''
     knows --engine || skip "this program has one engine"
-    for engine in own lt auto; do
+    ! has_wgmma || engines="$engines wgmma"
+    for engine in $engines; do
         bench "engine-$engine" XL 1,16 --engine $engine "${one_mode[@]}" || failed="$failed $engine"
     done
     [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

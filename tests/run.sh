@@ -19,7 +19,7 @@
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
 #                 in them; kernels.sh prints what all of these and the backend have executed, which must be every kernel
 #                 of the tree (EMU_KERNELS); static.sh holds their machine code against the budgets in the sources.
-#                 All these run beside the sanitizers of the rest.
+#                 All these run beside the rest, once the release build is there.
 # Examples:       build/release/examples/NAME; run if a comment in the source says `check-args: ...` ({tmp}: empty folder).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -261,7 +261,6 @@ cuda_parts() {
     export EMU_KERNELS=$tmp/kernels
     shell_test "CUDA kernels" tests/checkkernel/device/run.sh release
     shell_test "tensor-core kernels" tests/checkkernel/device/mma.sh release
-    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     shell_test "backend emu" tests/emu/backend.sh release
     shell_test "CUDA graphs" tests/emu/graph.sh release
     shell_test "engines" tests/emu/engine.sh release
@@ -270,6 +269,8 @@ cuda_parts() {
     shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release
     unset EMU_KERNELS
     shell_test "CUDA kernels, machine code" tests/checkkernel/device/static.sh release
+    # Last, when the rest has come to its end or soon will: it uses all CPUs.
+    shell_test "CUDA kernels, planted faults" tests/checkkernel/device/mutants.sh release
     printf 'CUDA parts: %d s\n' $((SECONDS - began))
 }
 
@@ -321,16 +322,19 @@ check)
     ;;
 test)
     static_checks
-    if build release all unit examples; then
+    built=
+    build release all unit examples && built=1
+    start_cuda_parts
+    if [ -n "$built" ]; then
         mapfile -t list < <(sources tests/unit/test_*.c)
         units release "${list[@]}"
-        checkkernel "release/checkkernel" build/release/tests/checkkernel --full
+        checkkernel "release/checkkernel" build/release/tests/checkkernel --full --impl='cpu_a*'
+        checkkernel "release/checkkernel, portable" build/release/tests/checkkernel --quick --impl=ref,cpu_portable
         checkkernel "release/checkkernel, mutants" build/release/tests/checkkernel --mutants
         mapfile -t list < <(sources tests/cli/*.sh)
         shells release "${list[@]}"
         examples
     fi
-    start_cuda_parts
     under_softisa
     under_asan cli unit fuzzers
     under_tsan

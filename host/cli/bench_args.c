@@ -27,7 +27,7 @@ static const cli_option options[] = {
         "fora:interval=N: over every case, which computes every N-th\nstep only; needs --vs-dense"),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "1.5", 0, 1e6, "guidance, which doubles the rows; 1: none"),
     ROW(U64, "seed", "s,global-seed", seed, "N", "0", 0, 0, "of weights, labels and noise"),
     CLI_HEADING("how it is timed"),

@@ -5,8 +5,6 @@
 
 #include "cli/bench.h"
 
-#define PIXELS_PER_LATENT 8
-
 const char *bench_mode_name(bench_mode mode)
 {
     static const char *const names[BENCH_MODES] = {"dense", "tdw", "tdw+sdt", "own"};
@@ -17,24 +15,14 @@ const char *bench_mode_name(bench_mode mode)
 int bench_open(bench_job *job)
 {
     const bench_args *a = &job->a;
-    int rc;
-    if (a->common.ckpt) {
-        rc = cli_open(&a->common, &job->ctx, &job->model);
-    } else {
-        if (a->image_size % PIXELS_PER_LATENT != 0) {
-            return cli_fail(CLI_USAGE, "--image-size %d is no multiple of %d", a->image_size, PIXELS_PER_LATENT);
-        }
-        rc = cli_open_context(&a->common, &job->ctx);
-        if (rc != CLI_OK) return rc;
-        const dydit_status st = dydit_model_random(job->ctx, &job->model, a->common.preset,
-                                                   a->image_size / PIXELS_PER_LATENT, a->seed);
-        if (st != DYDIT_OK) rc = cli_fail_status(job->ctx, st);
-    }
+    const int rc = a->common.ckpt
+                       ? cli_open(&a->common, &job->ctx, &job->model)
+                       : cli_open_random(&a->common, a->common.preset, a->image_size, a->seed, &job->ctx, &job->model);
     if (rc != CLI_OK) return rc;
     job->info.size = sizeof job->info;
     const dydit_status st = dydit_model_get_info(job->model, &job->info);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    const int pixels = job->info.input_size * (job->info.is_latent ? PIXELS_PER_LATENT : 1);
+    const int pixels = job->info.input_size * (job->info.is_latent ? CLI_PIXELS_PER_LATENT : 1);
     if (a->image_size > 0 && a->image_size != pixels) {
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", a->image_size,
                         a->common.ckpt, pixels, pixels);

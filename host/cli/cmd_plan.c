@@ -24,7 +24,7 @@ static const cli_option options[] = {
     CLI_MODEL_ROWS(plan_args),
     CLI_HEADING("what is planned"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),

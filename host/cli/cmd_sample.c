@@ -17,7 +17,7 @@ static int on_preview(void *user, const dydit_result *r, int step)
 {
     sample_job *job = user;
     (void)step;
-    return sample_write_preview(job, r) != CLI_OK;
+    return sample_preview_write(job, r) != CLI_OK;
 }
 
 static int stopped(const sample_job *job)
@@ -46,7 +46,9 @@ static int prepare(sample_job *job)
         const dydit_status st = dydit_plan_read(job->model, job->a.plan, &job->plan);
         if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     }
-    return job->a.dry_run ? CLI_OK : sample_check_outputs(job);
+    if (job->a.dry_run) return CLI_OK;
+    rc = sample_check_decode(job);
+    return rc == CLI_OK ? sample_check_outputs(job) : rc;
 }
 
 static int run(sample_job *job)
@@ -55,9 +57,10 @@ static int run(sample_job *job)
     dydit_result *r = NULL;
     sample_options(job, &o);
     o.progress = on_progress;
-    if (job->preview) o.preview = on_preview;
+    if (job->a.preview_interval > 0) o.preview = on_preview;
     cli_progress_init(&job->progress, job->a.progress, job->a.common.quiet, job->a.batch_size);
     if (cli_stop_asked()) return stopped(job);
+    if (job->a.npz) return sample_set_run(job, &o);
     const dydit_status st = dydit_sample(job->model, &o, &r);
     cli_progress_end(&job->progress);
     if (job->failure[0]) {
@@ -66,7 +69,9 @@ static int run(sample_job *job)
     }
     if (st == DYDIT_ERR_CANCELLED) return stopped(job);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    int rc = sample_write(job, r);
+    int rc = sample_write_latents(job, r);
+    if (rc == CLI_OK && job->vae) rc = sample_decode(job, r);
+    if (rc == CLI_OK) rc = sample_write(job, r);
     if (rc == CLI_OK) rc = sample_report(job, r);
     dydit_result_close(&r);
     return rc;
@@ -90,6 +95,7 @@ int cli_sample(int n_words, char **words)
     dydit_free(job.parsed_labels);
     free(job.own_labels);
     dydit_plan_close(&job.plan);
+    dydit_vae_close(&job.vae);
     cli_close(&job.ctx, &job.model);
     return rc;
 }

@@ -5,8 +5,6 @@
 #include "cli/common.h"
 #include "cli/stop.h"
 
-#define PIXELS_PER_LATENT 8
-
 typedef struct tune_args {
     cli_common common;
     const char *steps;
@@ -39,7 +37,7 @@ static const cli_option options[] = {
 static const cli_spec spec = {
     "tune",
     "[flags]",
-    "Times every GEMM of the complete model by the own kernels and by cuBLASLt, and keeps the times for --engine auto.",
+    "Times every GEMM of a model by each engine that can do it, and keeps the times for --engine auto.",
     options,
     (int)(sizeof options / sizeof options[0]),
     NULL,
@@ -52,14 +50,8 @@ static int open_model(const tune_args *a, const cli_args *args, dydit_ctx **ctx,
         return cli_fail(CLI_USAGE, "--image-size and --ckpt exclude each other: the checkpoint has a size");
     }
     if (a->common.ckpt) return cli_open(&a->common, ctx, model);
-    if (a->image_size % PIXELS_PER_LATENT != 0) {
-        return cli_fail(CLI_USAGE, "--image-size %d is no multiple of %d", a->image_size, PIXELS_PER_LATENT);
-    }
-    const int rc = cli_open_context(&a->common, ctx);
-    if (rc != CLI_OK) return rc;
     const char *preset = a->common.preset ? a->common.preset : "DyDiT-XL/2";
-    const dydit_status st = dydit_model_random(*ctx, model, preset, a->image_size / PIXELS_PER_LATENT, 0);
-    return st == DYDIT_OK ? CLI_OK : cli_fail_status(*ctx, st);
+    return cli_open_random(&a->common, preset, a->image_size, 0, ctx, model);
 }
 
 static int tune(const tune_args *a, dydit_ctx *ctx, dydit_model *model)

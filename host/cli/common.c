@@ -24,9 +24,16 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
                         "--reproducible and --engine lt exclude each other: results of cuBLASLt depend on the "
                         "batch");
     }
+    if (c->reproducible && c->engine && strcmp(c->engine, "wgmma") == 0) {
+        return cli_fail(CLI_USAGE,
+                        "--reproducible and --engine wgmma exclude each other: wgmma adds otherwise than the kernels "
+                        "that other devices have");
+    }
     dydit_options_init(&o, sizeof o);
     o.engine = c->reproducible ? "own" : c->engine;
     o.tune_cache = c->tune_cache;
+    o.which = c->which;
+    o.compat = c->compat;
     o.backend = c->backend;
     o.threads = c->threads;
     o.device = c->device;
@@ -56,6 +63,18 @@ int cli_open(const cli_common *c, dydit_ctx **ctx, dydit_model **model)
     const int rc = cli_open_context(c, ctx);
     if (rc != CLI_OK) return rc;
     const dydit_status st = dydit_model_open(*ctx, model, c->ckpt, c->preset);
+    return st == DYDIT_OK ? CLI_OK : cli_fail_status(*ctx, st);
+}
+
+int cli_open_random(const cli_common *c, const char *preset, int image_size, uint64_t seed, dydit_ctx **ctx,
+                    dydit_model **model)
+{
+    if (image_size % CLI_PIXELS_PER_LATENT != 0) {
+        return cli_fail(CLI_USAGE, "--image-size %d is no multiple of %d", image_size, CLI_PIXELS_PER_LATENT);
+    }
+    const int rc = cli_open_context(c, ctx);
+    if (rc != CLI_OK) return rc;
+    const dydit_status st = dydit_model_random(*ctx, model, preset, image_size / CLI_PIXELS_PER_LATENT, seed);
     return st == DYDIT_OK ? CLI_OK : cli_fail_status(*ctx, st);
 }
 

@@ -13,9 +13,11 @@ typedef struct command {
 
 static const command commands[] = {
     {"sample", cli_sample, "draw pictures from a checkpoint"},
+    {"decode", cli_decode, "turn latents into pictures"},
     {"plan", cli_plan, "show what every step computes"},
     {"inspect", cli_inspect, "say what a checkpoint file is"},
     {"eval", cli_eval, "one forward pass on given inputs"},
+    {"convert", cli_convert, "write any checkpoint as a safetensors file"},
     {"bench", cli_bench, "time the complete model and plans that compute less"},
     {"tune", cli_tune, "measure which engine is faster for each GEMM"},
     {"info", cli_info, "backends, devices, instruction set, threads"},

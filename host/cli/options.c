@@ -119,8 +119,10 @@ static int take_argument(const cli_spec *spec, const char *word, cli_args *out)
     if (!spec->arg) {
         return cli_fail(CLI_USAGE, "unexpected argument '%s'; 'dydit %s' takes flags only", word, spec->command);
     }
-    if (out->arg) return cli_fail(CLI_USAGE, "unexpected argument '%s' after '%s'", word, out->arg);
-    out->arg = word;
+    const char **const place = !out->arg ? &out->arg : !out->arg2 && strchr(spec->arg, ' ') ? &out->arg2 : NULL;
+    if (!place)
+        return cli_fail(CLI_USAGE, "unexpected argument '%s' after '%s'", word, out->arg2 ? out->arg2 : out->arg);
+    *place = word;
     return CLI_OK;
 }
 

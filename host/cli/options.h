@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLI_MAX_OPTIONS 64
+#define CLI_MAX_OPTIONS 96
 #define CLI_LIST_MAX 32
 
 typedef enum cli_type {
@@ -58,15 +58,15 @@ typedef struct cli_spec {
     const char *about;
     const cli_option *options;
     int n_options;
-    const char *arg; /* name of the one argument without a flag, or NULL: none allowed */
+    const char *arg; /* "FILE": name of the argument without a flag; "IN OUT": of two; NULL: none allowed */
     const char *examples;
 } cli_spec;
 
 typedef struct cli_args {
     const cli_spec *spec;
     bool given[CLI_MAX_OPTIONS];
-    const char *arg; /* NULL: not given */
-    bool help;       /* --help was among them; nothing else was read */
+    const char *arg, *arg2; /* NULL: not given */
+    bool help;              /* --help was among them; nothing else was read */
 } cli_args;
 
 /* Fills *target (zeroed first, size bytes) from defaults, then from the words. The last of repeated flags wins. 0, or

@@ -8,7 +8,8 @@
 #include "cli/term.h"
 
 #define REDRAW_SECONDS 0.1
-#define DEFAULT_BATCH 32
+#define DEFAULT_BATCH 32 /* of the library: of sampling, of decoding */
+#define DECODE_BATCH 4
 #define BAR_MIN 10
 #define BAR_MAX 40
 #define LINE_MAX_LEN 256
@@ -25,6 +26,11 @@ void cli_progress_init(cli_progress *p, const char *mode, bool quiet, int batch)
     } else if (strcmp(mode, "plain") == 0) {
         p->mode = CLI_PROGRESS_PLAIN;
     }
+}
+
+void cli_progress_next(cli_progress *p, const char *word, int batch)
+{
+    *p = (cli_progress){.mode = p->mode, .batch = batch > 0 ? batch : DECODE_BATCH, .word = word};
 }
 
 double cli_progress_share(const cli_progress *p)
@@ -53,15 +59,16 @@ static void clock_text(double seconds, char *buf, size_t size)
 /* The figures, most wanted first; as many of them as fit into room characters. */
 static void figures(const cli_progress *p, int room, char *buf, size_t size)
 {
-    char part[4][64] = {{0}}, left[32];
+    char part[5][64] = {{0}}, left[32];
     const dydit_progress *l = &p->last;
     clock_text(l->seconds_left, left, sizeof left);
-    snprintf(part[0], sizeof part[0], "%3.0f%%", 100.0 * cli_progress_share(p));
-    snprintf(part[1], sizeof part[1], "  step %d/%d", l->step, l->steps);
-    snprintf(part[2], sizeof part[2], "  image %lld/%lld", (long long)l->images_done, (long long)l->images);
-    if (l->images_per_s > 0.0) snprintf(part[3], sizeof part[3], "  %.3g img/s  %s left", l->images_per_s, left);
+    if (p->word) snprintf(part[0], sizeof part[0], "%s  ", p->word);
+    snprintf(part[1], sizeof part[1], "%3.0f%%", 100.0 * cli_progress_share(p));
+    if (!p->word) snprintf(part[2], sizeof part[2], "  step %d/%d", l->step, l->steps);
+    snprintf(part[3], sizeof part[3], "  image %lld/%lld", (long long)l->images_done, (long long)l->images);
+    if (l->images_per_s > 0.0) snprintf(part[4], sizeof part[4], "  %.3g img/s  %s left", l->images_per_s, left);
     buf[0] = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         const size_t n = strlen(buf), more = strlen(part[i]);
         if ((int)(n + more) > room || n + more >= size) break;
         memcpy(buf + n, part[i], more + 1);

@@ -5,7 +5,6 @@
 #include "cli/sample.h"
 
 #define DEFAULT_PICTURE "sample.png"
-#define VAE_FACTOR 8
 #define GRID_PADDING 2
 #define GRID_MAX_SIDE 100000
 #define MAX_IMAGES 100000000
@@ -15,6 +14,7 @@
 static const cli_option options[] = {
     CLI_MODEL_ROWS(sample_args),
     ROW(INT, "image-size", 0, image_size, "N", 0, 1, 65536, "checked against the model"),
+    CLI_VAE_ROWS(sample_args),
     CLI_HEADING("what to draw"),
     ROW(TEXT, "class-labels", "l", labels, "LIST", 0, 0, 0, "names, numbers and ranges: A,C-F,12"),
     ROW(I64, "num-samples", "n,num-fid-samples", n_samples, "N", 0, 1, MAX_IMAGES,
@@ -30,8 +30,10 @@ static const cli_option options[] = {
     ROW(INT, "rng-sms", 0, rng_sms, "N", 0, 1, 65535, "or as on a card of N multiprocessors"),
     ROW(INT, "rng-threads-per-sm", 0, rng_threads_per_sm, "N", 0, 256, 65535, "with N threads each"),
     CLI_HEADING("how"),
-    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0, "250, or ddim50 for DDIM"),
-    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim; auto looks at --steps"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "250", 0, 0,
+        "250, or ddim50 for DDIM; dpmpp2m and unipc take 10 to 25,\n"
+        "also leading20 or trailing20 (docs/samplers.md)"),
+    ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
@@ -50,7 +52,7 @@ static const cli_option options[] = {
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0,
         "the pictures as a grid, PNG (default " DEFAULT_PICTURE ", unless\n"
-        "--sample-dir, --latents-out or --trajectory-out is given)"),
+        "--sample-dir, --latents-out, --trajectory-out or --npz is given)"),
     ROW(TEXT, "sample-dir", 0, sample_dir, "DIR", 0, 0, 0, "one PNG per picture, 000000.png and on"),
     ROW(TEXT, "latents-out", 0, latents_out, "FILE", 0, 0, 0, "the latents, safetensors"),
     ROW(TEXT, "trajectory-out", 0, trajectory_out, "FILE", 0, 0, 0, "latents and decisions of every step, safetensors"),
@@ -58,9 +60,22 @@ static const cli_option options[] = {
     ROW(TEXT, "plan-svg", 0, plan_svg, "FILE", 0, 0, 0, "drawing of what was computed"),
     ROW(INT, "nrow", 0, nrow, "N", 0, 1, 65536, "pictures in a row of the grid (default 8; 4 up to 8 pictures)"),
     ROW(INT, "zoom", 0, zoom, "N", "1", 1, 64, "enlarge every pixel to N x N"),
+    ROW(CHOICE, "preview", 0, preview_kind, "none|linear|vae", 0, 0, 0,
+        "of a latent model: linear, a pixel for each latent by a map,\n"
+        "without --vae in the end of the result as well; vae, decoded"),
     ROW(INT, "preview-interval", 0, preview_interval, "N", "0", 0, 100000,
         "every N steps write what the pictures will be; 0: never"),
-    ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0, "previews go here (default: --output)"),
+    ROW(TEXT, "preview-path", 0, preview_path, "FILE", 0, 0, 0,
+        "previews go here (default: --output; of a latent model\n"
+        "preview.png)"),
+    CLI_HEADING("a set for an FID (docs/fid.md)"),
+    ROW(TEXT, "npz", 0, npz, "FILE", 0, 0, 0,
+        "all pictures as one array, written batch by batch; FILE with\n"
+        ".json for .npz says how they were made"),
+    ROW(FLAG, "resume", 0, resume, 0, 0, 0, 0, "go on with the --npz of a run that was stopped, if there is one"),
+    ROW(CHOICE, "fid-preset", 0, fid_preset, "dit-256|dit-512", 0, 0, 0,
+        "50000 pictures by 250 steps of ddpm, random labels, guidance\n"
+        "1.5 on 3 channels; for --npz"),
     CLI_HEADING("machine"),
     CLI_MACHINE_ROWS(sample_args),
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", 0, 1, 65536,
@@ -71,9 +86,7 @@ static const cli_option options[] = {
     ROW(CHOICE, "progress", 0, progress, "bar|plain|none", 0, 0, 0, "(default bar on a terminal, else none)"),
     ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
     CLI_TALK_ROWS(sample_args),
-    CLI_NOT_HERE("vae", 0, "give --latents-out FILE and decode them elsewhere"),
     CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
-    CLI_NOT_HERE("preview", 0, "give --preview-interval N"),
     CLI_NOT_HERE("cache-mode", "cache-option", "give --policy fora:interval=N"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
 };
@@ -88,7 +101,7 @@ static const cli_spec spec = {
     "  dydit sample --ckpt models/glyphs.safetensors --steps ddim50 --cfg-scale 2 -o alphabet.png\n"
     "  dydit sample --ckpt models/glyphs.safetensors --class-labels A-E --seed 7 --compare-dense --token-map "
     "tokens.png\n"
-    "  dydit sample --ckpt DyDiT-XL-2.safetensors --class-labels 207,360 --latents-out dogs.safetensors\n"};
+    "  dydit sample --ckpt DyDiT-XL-2.safetensors --vae sd-vae-ft-ema --class-labels 207,360 -o dogs.png\n"};
 
 void sample_help(void) { cli_help(&spec); }
 
@@ -122,8 +135,8 @@ static int check_pairs(const sample_job *job)
     if (a->dense && a->compare_dense && !a->policy) {
         return cli_fail(CLI_USAGE, "--dense and --compare-dense exclude each other: there would be nothing to compare");
     }
-    if (a->preview_path && a->preview_interval == 0) {
-        return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N");
+    if (a->preview_path && a->preview_interval == 0 && (!a->preview_kind || strcmp(a->preview_kind, "none") == 0)) {
+        return cli_fail(CLI_USAGE, "--preview-path needs --preview-interval N or --preview linear");
     }
     if (a->in_prefix && !a->latents_in && !a->noise_in) {
         return cli_fail(CLI_USAGE, "--in-prefix needs --latents-in or --noise-in");
@@ -137,43 +150,38 @@ int sample_parse(sample_job *job, int n_words, char **words)
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
+    if (rc == CLI_OK) rc = cli_vae_check(&a->vae, &job->args);
+    if (rc == CLI_OK) rc = sample_set_check(job);
+    if (rc == CLI_OK) rc = sample_preset_apply(job);
     if (rc != CLI_OK) return rc;
     job->picture = a->output;
-    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out) job->picture = DEFAULT_PICTURE;
-    if (a->preview_interval > 0) {
-        job->preview = a->preview_path ? a->preview_path : job->picture;
-        if (!job->preview) {
-            return cli_fail(CLI_USAGE,
-                            "--preview-interval needs a picture to write: give --preview-path FILE or --output FILE");
-        }
-    }
+    if (!a->output && !a->sample_dir && !a->latents_out && !a->trajectory_out && !a->npz)
+        job->picture = DEFAULT_PICTURE;
     return CLI_OK;
 }
 
 /* The first flag that asks for a picture, or NULL. */
 static const char *picture_flag(const sample_args *a)
 {
-    return a->output                 ? "--output"
-           : a->sample_dir           ? "--sample-dir"
-           : a->preview_interval > 0 ? "--preview-interval"
-                                     : NULL;
+    return a->output ? "--output" : a->npz ? "--npz" : a->sample_dir ? "--sample-dir" : NULL;
 }
 
 static int check_latent_model(sample_job *job)
 {
     const sample_args *a = &job->a;
-    if (!job->info.is_latent || a->dry_run) return CLI_OK;
+    if (!job->info.is_latent || job->vae || a->dry_run) return CLI_OK;
     const int channels = job->info.in_channels;
-    if (!a->latents_out && !a->trajectory_out) {
-        return cli_fail(
-            CLI_USAGE, "%s is a latent model (%d channels) and needs a VAE to become pictures; give --latents-out FILE",
-            a->common.ckpt, channels);
-    }
     if (picture_flag(a)) {
-        return cli_fail(CLI_USAGE, "%s: %s is a latent model (%d channels) and needs a VAE to become pictures",
+        return cli_fail(CLI_USAGE,
+                        "%s: %s is a latent model (%d channels) and needs a VAE to become pictures; give --vae FILE",
                         picture_flag(a), a->common.ckpt, channels);
     }
-    return CLI_OK;
+    job->picture = NULL;
+    if (a->latents_out || a->trajectory_out || job->preview) return CLI_OK;
+    return cli_fail(CLI_USAGE,
+                    "%s is a latent model (%d channels) and needs a VAE to become pictures; give --vae FILE, "
+                    "--latents-out FILE or --preview linear",
+                    a->common.ckpt, channels);
 }
 
 /* The library refuses larger grids, but only when they are written. */
@@ -181,7 +189,7 @@ int sample_check_grid(const sample_job *job)
 {
     const sample_args *a = &job->a;
     const int64_t n = job->n_images, wanted = a->nrow > 0 ? a->nrow : n <= 8 ? 4 : 8, nrow = wanted < n ? wanted : n;
-    const int64_t cell = job->info.input_size + GRID_PADDING, rows = (n + nrow - 1) / nrow;
+    const int64_t cell = job->side + GRID_PADDING, rows = (n + nrow - 1) / nrow;
     const int64_t longest = (cell * (rows > nrow ? rows : nrow) + GRID_PADDING) * a->zoom;
     if ((!job->picture && !a->token_map && !job->preview) || longest <= GRID_MAX_SIDE) return CLI_OK;
     return cli_fail(CLI_USAGE, "a grid of %lld pictures, %lld pixels long, is too large; use --sample-dir DIR",
@@ -193,12 +201,19 @@ int sample_check_model(sample_job *job)
     job->info.size = sizeof job->info;
     const dydit_status st = dydit_model_get_info(job->model, &job->info);
     if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
-    const int pixels = job->info.input_size * (job->info.is_latent ? VAE_FACTOR : 1);
+    int rc = sample_open_vae(job);
+    if (rc != CLI_OK) return rc;
+    const int pixels = job->vae || !job->info.is_latent ? job->side : job->side * CLI_PIXELS_PER_LATENT;
     if (job->a.image_size > 0 && job->a.image_size != pixels) {
         return cli_fail(CLI_USAGE, "--image-size %d: the pictures of %s have %d x %d pixels", job->a.image_size,
                         job->a.common.ckpt, pixels, pixels);
     }
-    return check_latent_model(job);
+    if (job->preset_size > 0 && job->preset_size != pixels) {
+        return cli_fail(CLI_USAGE, "--fid-preset %s: the pictures of %s have %d x %d pixels", job->a.fid_preset,
+                        job->a.common.ckpt, pixels, pixels);
+    }
+    rc = sample_preview_choose(job);
+    return rc == CLI_OK ? check_latent_model(job) : rc;
 }
 
 void sample_options(sample_job *job, dydit_sample_options *o)
@@ -231,6 +246,7 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->compare_dense = a->compare_dense;
     o->keep_trajectory = a->trajectory_out != NULL;
     o->preview_interval = a->preview_interval;
+    if (a->npz) o->batch_done = sample_set_batch;
     o->user = job;
     o->max_mem = a->max_mem;
 }

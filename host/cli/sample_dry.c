@@ -34,16 +34,24 @@ static int estimate(sample_job *job, const dydit_sample_options *o, dydit_estima
     memset(e, 0, sizeof *e);
     e->size = sizeof *e;
     const dydit_status st = dydit_estimate_sample(job->model, o, e);
-    return st == DYDIT_OK ? CLI_OK : cli_fail_status(job->ctx, st);
+    if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
+    return job->vae ? sample_estimate_decode(job, e) : CLI_OK;
 }
 
 static bool on_device(const dry *d) { return d->e.max_device_batch >= 0; }
+
+static int no_preview(void *user, const dydit_result *r, int step)
+{
+    (void)user, (void)r, (void)step;
+    return 0;
+}
 
 static int measure(sample_job *job, dry *d)
 {
     dydit_sample_options o;
     dydit_estimate one, two;
     sample_options(job, &o);
+    if (job->a.preview_interval > 0) o.preview = no_preview; /* what is previewed needs memory */
     d->limit_given = job->a.max_mem > 0;
     d->limit = job->a.max_mem;
     d->next_image = 0;
@@ -78,6 +86,13 @@ static void print_json(const sample_job *job, const dry *d)
     printf("  \"programs\": %d,\n  \"graph_ops\": %d,\n  \"graph_bytes_estimate\": %" PRIu64 ",\n", e->programs,
            e->graph_ops, e->graph_bytes);
     printf("  \"slot_bytes\": %" PRIu64 ",\n", e->slot_bytes);
+    if (job->vae) {
+        printf("  \"vae_batch_size\": %d,\n  \"vae_tiled\": %s,\n  \"vae_weights_bytes\": %" PRIu64 ",\n",
+               e->vae_batch_size, e->vae_tiled ? "true" : "false", e->vae_weights_bytes);
+        printf("  \"vae_activation_bytes\": %" PRIu64 ",\n  \"vae_picture_bytes\": %" PRIu64
+               ",\n  \"vae_peak_bytes\": %" PRIu64 ",\n",
+               e->vae_activation_bytes, e->vae_picture_bytes, e->vae_peak_bytes);
+    }
     printf("  \"peak_bytes\": %" PRIu64 ",\n  \"file_bytes\": %" PRIu64 ",\n", e->peak_bytes, e->file_bytes);
     printf("  \"macs_dense\": %.17g,\n  \"macs_executed_at_most\": %.17g\n}\n", e->macs_dense, e->macs_executed);
 }
@@ -97,6 +112,17 @@ static const char *graphs_text(const dydit_estimate *e, char *text, size_t size)
     return text;
 }
 
+/* Decoding comes after sampling, whose weights alone are still there. */
+static void decoding_lines(const dydit_estimate *e)
+{
+    char text[64];
+    snprintf(text, sizeof text, "(%d at a time%s)", e->vae_batch_size, e->vae_tiled ? ", in tiles" : "");
+    line("VAE weights", e->vae_weights_bytes, "");
+    line("VAE", e->vae_activation_bytes, text);
+    line("pictures", e->vae_picture_bytes, "");
+    line("decoding", e->vae_peak_bytes, "(with the model's weights, after sampling)");
+}
+
 static void print_text(const sample_job *job, const dry *d)
 {
     const dydit_estimate *e = &d->e;
@@ -111,7 +137,8 @@ static void print_text(const sample_job *job, const dry *d)
     line("scratch", e->scratch_bytes, "");
     if (e->slot_bytes > 0) line("kept", e->slot_bytes, "(results for later steps)");
     if (e->graph_ops > 0) line("graphs", e->graph_bytes, graphs_text(e, a, sizeof a));
-    line("together", e->peak_bytes, "");
+    if (job->vae) decoding_lines(e);
+    line(job->vae ? "at most" : "together", e->peak_bytes, job->vae ? "(sampling or decoding)" : "");
     if (on_device(d)) line("on device", e->device_bytes, "(of these)");
     line("mapped file", e->file_bytes, "(not counted)");
     cli_outf("multiply-adds: at most %s, the complete model %s\n", cli_count_text(e->macs_executed, a, sizeof a),

@@ -56,6 +56,7 @@ struct dd_backend {
     int threads;
     dd_format bf16_input;          /* format of GEMM inputs in bf16; DD_FMT_F32: the backend has no bf16 here */
     bool fp16, tf32;               /* takes GEMM inputs in DD_FMT_F16, in DD_FMT_TF32 */
+    bool bf16_pictures;            /* ops on pictures take DD_FMT_BF16 where a run is in bf16 */
     bool prefers_bf16;             /* faster than float32 here: what --precision auto takes */
     const dd_ops *ops;             /* NULL entries: op not available, an error at lowering time */
     const dd_device_list *devices; /* NULL: works in host memory */

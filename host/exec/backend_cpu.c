@@ -98,6 +98,7 @@ dd_status dd_backend_open_cpu(dd_backend **out, int threads, dd_err *err)
     hb->base.name = "cpu";
     hb->base.choices = hb->choices;
     if (dd_cpu_has_bf16(isa)) hb->base.bf16_input = DD_FMT_BF16_BLOCKS;
+    hb->base.bf16_pictures = dd_cpu_has_bf16(isa);
     hb->base.prefers_bf16 = dd_cpu_prefers_bf16(isa);
     hb->base.ops = dd_cpu_ops(isa);
     hb->base.packed_bytes = cpu_packed_bytes;

@@ -25,7 +25,7 @@ dd_status dd_backend_open_ref(dd_backend **out, int threads, dd_err *err)
              hb->base.threads == 1 ? "" : "s");
     hb->base.name = "ref";
     hb->base.bf16_input = DD_FMT_BF16;
-    hb->base.fp16 = hb->base.tf32 = true;
+    hb->base.fp16 = hb->base.tf32 = hb->base.bf16_pictures = true;
     hb->base.ops = &dd_ref_ops;
     hb->base.packed_bytes = ref_packed_bytes;
     hb->base.pack = ref_pack;

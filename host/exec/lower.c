@@ -76,7 +76,8 @@ static void fill_adaln(const lowering *l, const dd_step_node *node, dd_adaln_arg
                          .scale = n->mod[1],
                          .r = l->rows,
                          .s = l->m->cfg.tokens,
-                         .d = l->m->cfg.hidden_size};
+                         .d = l->m->cfg.hidden_size,
+                         .eps = n->eps};
 }
 
 static void fill_gemm(const lowering *l, const dd_step_node *node, dd_gemm_args *a, int m)
@@ -235,7 +236,7 @@ static dd_status append(lowering *l, dd_op_id id, int site, const char *label, d
 /* Keeps the tokens after a block, for traces. */
 static dd_status append_trace(lowering *l, const dd_node *n)
 {
-    dd_op *op;
+    dd_op *op = NULL;
     const int64_t count = (int64_t)l->rows * l->m->cfg.tokens * l->m->cfg.hidden_size;
     DD_TRY(append(l, DD_OP_copy, -1, "trace", &op));
     op->args.copy = (dd_copy_args){.dst = l->b->hidden + n->block_end * count,
@@ -272,7 +273,7 @@ static dd_status append_node(lowering *l, const dd_step_node *node, int gemm_row
 static dd_status append_guide(lowering *l)
 {
     const dd_config *c = &l->m->cfg;
-    dd_op *op;
+    dd_op *op = NULL;
     DD_TRY(append(l, DD_OP_guide, -1, "guide", &op));
     op->args.guide = (dd_guide_args){.out = l->b->buffer[l->m->buf_out],
                                      .scale = l->b->spec->cfg_scale,
@@ -287,7 +288,7 @@ static dd_status append_noise(lowering *l, dd_draw draw, float *dst)
 {
     const dd_draws *d = &l->b->spec->draws;
     const int64_t n = dd_draws_count(d, draw, l->b->images);
-    dd_op *op;
+    dd_op *op = NULL;
     DD_TRY(append(l, DD_OP_noise, -1, "noise", &op));
     op->args.noise = (dd_noise_args){.dst = dst,
                                      .stream = l->b->streams[draw],
@@ -301,7 +302,7 @@ static dd_status append_noise(lowering *l, dd_draw draw, float *dst)
 static dd_status append_solve(lowering *l)
 {
     const dd_config *c = &l->m->cfg;
-    dd_op *op;
+    dd_op *op = NULL;
     DD_TRY(append(l, DD_OP_solve, -1, "solve", &op));
     op->args.solve = (dd_solve_args){.solver = l->b->spec->solver,
                                      .coef = l->b->coefs,
@@ -313,6 +314,9 @@ static dd_status append_solve(lowering *l)
                                      .c = c->in_channels,
                                      .co = c->out_channels,
                                      .size = c->input_size};
+    float **const kept[] = {&op->args.solve.x0_1, &op->args.solve.x0_2, &op->args.solve.y_1};
+    for (int i = 0; i < dd_spec_kept(l->b->spec) && l->b->kept_x; i++)
+        *kept[i] = l->b->kept_x + (int64_t)i * l->b->images * c->latent_count;
     return DD_OK;
 }
 

@@ -24,6 +24,7 @@ typedef struct dd_binding {
     const int32_t *row_cond;           /* [2*images] rows: conditional, then null */
     const int32_t *labels;             /* [n_labels] */
     float *noise, *x0;                 /* [images, latents]; x0 may be NULL */
+    float *kept_x;                     /* [dd_spec_kept, images, latents]; NULL where nothing runs */
     const dd_noise_stream *streams[2]; /* of the latents, of the steps: [images] each; NULL: nothing is drawn */
     const uint8_t *forced;             /* [token routers, rows, S], or NULL */
     uint8_t *mask;                     /* [token routers, rows, S] */

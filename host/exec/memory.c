@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Arena placement: largest buffer first, each at the lowest offset that is free during its whole life. */
+ * Sizes and lives of a model's buffers. */
 #include "host/exec/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/base/sizes.h"
+#include "host/exec/place.h"
 
 int dd_cond_slots(const dd_run_spec *spec)
 {
@@ -44,45 +45,15 @@ dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err 
     return DD_OK;
 }
 
-typedef struct life {
-    int buffer, first, last; /* node indices */
-    size_t bytes;
-    int64_t offset; /* -1: not placed yet */
-} life;
-
-static int by_size(const void *a, const void *b)
-{
-    const life *x = a, *y = b;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    return x->buffer - y->buffer;
-}
-
-/* Lowest offset at which l overlaps none of the placed buffers that live at the same time. */
-static int64_t find_offset(const life *lives, int n_placed, const life *l)
-{
-    int64_t at = 0;
-    for (int again = 1; again;) {
-        again = 0;
-        for (int i = 0; i < n_placed; i++) {
-            const life *p = &lives[i];
-            if (p->last < l->first || l->last < p->first) continue;
-            if (at + (int64_t)l->bytes <= p->offset || p->offset + (int64_t)p->bytes <= at) continue;
-            at = p->offset + (int64_t)p->bytes;
-            again = 1;
-        }
-    }
-    return at;
-}
-
 bool dd_slot_wanted(const dd_model *m, const dd_actions *actions, int b)
 {
     const int i = b - m->n_buffers;
     return i >= 0 && actions->slots[i / DD_SLOTS] & DD_SLOT_BIT(i % DD_SLOTS);
 }
 
-static life life_of(const dd_model *m, const dd_structure *s, int b)
+static dd_life life_of(const dd_model *m, const dd_structure *s, int b)
 {
-    life l = {.buffer = b, .first = -1, .offset = -1};
+    dd_life l = {.buffer = b, .first = -1, .offset = -1};
     for (int i = 0; i < s->n; i++) {
         dd_use uses[DD_MAX_USES];
         const int n = s->at[i].runs ? dd_node_uses(m, &s->at[i], uses) : 0;
@@ -95,7 +66,7 @@ static life life_of(const dd_model *m, const dd_structure *s, int b)
     return l;
 }
 
-static dd_status find_lives(const dd_run_spec *spec, const dd_actions *actions, int step, life *lives, int *n_lives,
+static dd_status find_lives(const dd_run_spec *spec, const dd_actions *actions, int step, dd_life *lives, int *n_lives,
                             dd_err *err)
 {
     const dd_model *m = spec->model;
@@ -105,7 +76,7 @@ static dd_status find_lives(const dd_run_spec *spec, const dd_actions *actions, 
     *n_lives = 0;
     for (int b = 0; b < m->n_buffers; b++) {
         if (m->buffers[b].persistent) continue;
-        life l = life_of(m, &s, b);
+        dd_life l = life_of(m, &s, b);
         if (l.first < 0) continue;
         DD_TRY_GOTO(st, dd_buffer_bytes(spec, b, &l.bytes, err), done);
         lives[(*n_lives)++] = l;
@@ -119,20 +90,14 @@ dd_status dd_memory_place(const dd_run_spec *spec, const dd_actions *actions, in
                           size_t *arena_bytes, dd_err *err)
 {
     const int n_buffers = spec->model->n_buffers;
-    life *lives = calloc((size_t)n_buffers, sizeof *lives);
+    dd_life *lives = calloc((size_t)n_buffers, sizeof *lives);
     if (!lives) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while placing buffers");
     int n = 0;
     dd_status st;
     DD_TRY_GOTO(st, find_lives(spec, actions, step, lives, &n, err), done);
-    qsort(lives, (size_t)n, sizeof *lives, by_size);
+    dd_lives_place(lives, n, arena_bytes);
     for (int b = 0; b < n_buffers; b++) offset[b] = -1;
-    *arena_bytes = 0;
-    for (int i = 0; i < n; i++) {
-        lives[i].offset = find_offset(lives, i, &lives[i]);
-        offset[lives[i].buffer] = lives[i].offset;
-        const size_t end = (size_t)lives[i].offset + lives[i].bytes;
-        if (end > *arena_bytes) *arena_bytes = end;
-    }
+    for (int i = 0; i < n; i++) offset[lives[i].buffer] = lives[i].offset;
 done:
     free(lives);
     return st;

@@ -58,6 +58,7 @@ static void fill(dd_cuda *c)
     c->base.detail = c->detail;
     c->base.threads = 1;
     c->base.bf16_input = DD_FMT_BF16;
+    c->base.bf16_pictures = true;
     c->base.prefers_bf16 = strcmp(DD_PLUGIN_NAME, "cuda") == 0; /* tensor cores; the emulator has nothing to gain */
     c->base.fp16 = c->base.tf32 = true;
     c->base.ops = &c->engine.ops;

@@ -25,15 +25,16 @@ typedef struct dd_cuda_slot {
 typedef struct dd_cuda_header dd_cuda_header;
 typedef struct dd_cuda_nvtx dd_cuda_nvtx;
 
-/* GEMMs by cuBLASLt, and which of them. */
+/* GEMMs by cuBLASLt or wgmma, and which of them. */
 typedef struct dd_cuda_engine {
     dd_engine base;
     const dd_lt_api *api; /* NULL: the library cannot be used, or was not looked for yet */
     dd_ops ops;           /* dd_cuda_ops with a gemm that chooses */
     dd_lt *lt;            /* once the library is in use and there is room */
     void *memory;         /* of lt, on the device */
-    dd_gemm_shape *shapes;
-    int n_shapes; /* as in dd_engine.use */
+    dd_gemm_by rest;      /* as in dd_engine.use */
+    dd_gemm_choice *choices;
+    int n_choices;
 } dd_cuda_engine;
 
 typedef struct dd_cuda {
@@ -99,13 +100,15 @@ void dd_cuda_weight_forget(dd_cuda *c, const void *storage);
 /* Gives the buffer of raw rows back. */
 void dd_cuda_raw_close(dd_cuda *c);
 
-/* ---- plugin_cuda_lt.c, plugin_cuda_lt_load.c, plugin_cuda_lt_time.c ---- */
+/* ---- plugin_cuda_engine.c, plugin_cuda_lt_load.c, plugin_cuda_engine_time.c ---- */
 
 /* The calls of cuBLASLt, opened at run time for the life of the process; version and where become its version and file. NULL:
  * where says why not. */
 const dd_lt_api *dd_cuda_lt_load(char *version, size_t version_size, char *where, size_t where_size);
 
 void dd_cuda_engine_init(dd_cuda *c);
+/* The op gemm by this one. ERR_UNSUPPORTED: it cannot do it, and has not begun. */
+dd_status dd_cuda_engine_gemm(const dd_cuda *c, dd_gemm_by by, const dd_gemm_args *args);
 /* What is in use gets its memory; counted by dd_cuda_engine_bytes. */
 dd_status dd_cuda_engine_reserve(dd_cuda *c, dd_err *err);
 size_t dd_cuda_engine_bytes(const dd_cuda *c);

@@ -32,6 +32,13 @@ typedef struct dd_run_spec {
 /* The random stream is the backend's, not the host's. */
 static inline bool dd_spec_draws(const dd_run_spec *s) { return s->draw_latents || s->draw_noise; }
 
+/* Arrays of latents that the solver keeps from step to step: x0_1, x0_2, y_1 of the op `solve`. */
+static inline int dd_spec_kept(const dd_run_spec *s)
+{
+    if (!s->coefs || !dd_solver_multistep(s->solver)) return 0;
+    return s->solver == DD_SOLVER_UNIPC ? 3 : 1;
+}
+
 /* Attention reads rows, and of TF32 it knows nothing: there it computes in float32. */
 static inline dd_format dd_spec_rows(const dd_run_spec *s)
 {

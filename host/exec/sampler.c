@@ -19,8 +19,9 @@ typedef struct sampler {
     uint8_t *mask;             /* [token routers, rows, S] */
     uint8_t *stored;           /* the same, of what is stored: which tokens it holds; with a trajectory */
     int32_t *hits, *kept;      /* [rows, S], [token routers, steps] */
-    int64_t first;
-    int images;   /* of the current batch */
+    int64_t first;             /* of the current batch, in the job */
+    int64_t slot;              /* of that image in what is kept */
+    int images;
     int drawn;    /* step whose noise is in step_noise, -1: none */
     bool running; /* the device may still be at work on steps of this batch */
     double since; /* up to here time is in out->seconds, while the device is at work */
@@ -44,13 +45,15 @@ static void *array(dd_status *st, dd_err *err, size_t a, size_t b, size_t c, siz
     return p;
 }
 
+/* Images that are kept. */
+static size_t kept_images(const dd_sample_job *j) { return (size_t)(j->on_batch ? j->spec.max_images : j->n_images); }
+
 static size_t all_rows(const dd_sample_job *j) { return (size_t)j->n_images * (dd_spec_guided(&j->spec) ? 2u : 1u); }
 
 static dd_status alloc_out(const dd_sample_job *j, dd_sample_out *o, dd_err *err)
 {
     const size_t latents = (size_t)j->spec.model->cfg.latent_count, tokens = (size_t)j->spec.model->cfg.tokens;
-    const size_t steps = (size_t)j->spec.plan->n_steps, n = (size_t)j->n_images,
-                 routers = (size_t)j->spec.model->n_routers;
+    const size_t steps = (size_t)j->spec.plan->n_steps, n = kept_images(j), routers = (size_t)j->spec.model->n_routers;
     dd_status st = DD_OK;
     o->latents = array(&st, err, n, latents, 1, sizeof *o->latents, "the latents");
     o->hits = array(&st, err, n, tokens, 1, sizeof *o->hits, "the token map");
@@ -64,10 +67,17 @@ static dd_status alloc_out(const dd_sample_job *j, dd_sample_out *o, dd_err *err
     return st;
 }
 
-void dd_sample_out_fini(dd_sample_out *o)
+void dd_sample_out_drop_images(dd_sample_out *o)
 {
     free(o->latents);
     free(o->hits);
+    o->latents = NULL;
+    o->hits = NULL;
+}
+
+void dd_sample_out_fini(dd_sample_out *o)
+{
+    dd_sample_out_drop_images(o);
     free(o->kept);
     free(o->rows);
     free(o->labels);
@@ -122,14 +132,14 @@ static dd_status start_batch(sampler *s)
     const dd_sample_job *j = s->job;
     const size_t latents = (size_t)j->spec.model->cfg.latent_count;
     /* drawn even where latents are given: keeps later draws in place */
-    if (!dd_spec_draws(&j->spec)) dd_noise_start(s->noise, s->first, s->images, s->start);
+    if (!dd_spec_draws(&j->spec)) dd_noise_start(s->noise, j->first + s->first, s->images, s->start);
     if (j->latents_in)
         memcpy(s->start, j->latents_in + (size_t)s->first * latents, (size_t)s->images * latents * sizeof *s->start);
     dd_session *const both[] = {s->main, s->dense};
     for (int i = 0; i < 2; i++) {
         if (!both[i]) continue;
         DD_TRY(dd_session_batch(both[i], s->images, j->labels + s->first, s->err));
-        if (dd_spec_draws(&j->spec)) DD_TRY(dd_session_seed(both[i], s->first, s->err));
+        if (dd_spec_draws(&j->spec)) DD_TRY(dd_session_seed(both[i], j->first + s->first, s->err));
         if (!j->spec.draw_latents) DD_TRY(dd_session_put(both[i], DD_IO_LATENTS, s->images, s->start, s->err));
     }
     return DD_OK;
@@ -157,8 +167,7 @@ static void draw_noise(sampler *s, int step)
     if (j->noise_in) {
         const float *src = j->noise_in + ((size_t)step * (size_t)j->n_images + (size_t)s->first) * latents;
         memcpy(s->step_noise, src, n * sizeof *src);
-    } else if (!dd_spec_draws(&j->spec) && (j->noise_used || j->batch_mode)) {
-        /* in batch mode an unused draw still moves the stream for later batches */
+    } else if (!dd_spec_draws(&j->spec) && (j->noise_used || (j->batch_mode && j->noise_drawn))) {
         dd_noise_step(s->noise, s->step_noise);
     }
 }
@@ -264,13 +273,18 @@ static dd_status keep_tokens(sampler *s, int step)
     return DD_OK;
 }
 
+static dd_sample_state state_after(const sampler *s, int step)
+{
+    const int steps = s->job->spec.plan->n_steps;
+    const int64_t done = s->first + (step == steps - 1 ? s->images : 0);
+    return (dd_sample_state){s->first, done, s->job->n_images, s->images, step, steps, s->out->seconds};
+}
+
 static dd_status after_step(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
-    const size_t latents = (size_t)j->spec.model->cfg.latent_count, at = (size_t)s->first * latents;
-    const int steps = j->spec.plan->n_steps, last = step == steps - 1;
-    const dd_sample_state st = {s->first,       s->first + (last ? s->images : 0), j->n_images, s->images, step, steps,
-                                s->out->seconds};
+    const size_t latents = (size_t)j->spec.model->cfg.latent_count, at = (size_t)s->slot * latents;
+    const dd_sample_state st = state_after(s, step);
     s->out->rows[step] += (uint64_t)s->images * (j->spec.plan->rows[step].guided ? 2u : 1u);
     s->out->labels[step] += distinct_labels(s, step);
     if (j->keep_trajectory) {
@@ -284,7 +298,7 @@ static dd_status after_step(sampler *s, int step)
             return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped by the preview function");
     }
     if ((j->on_step && j->on_step(j->user, &st)) || atomic_load(j->cancel))
-        return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped at step %d of %d", step + 1, steps);
+        return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped at step %d of %d", step + 1, st.steps);
     return DD_OK;
 }
 
@@ -292,20 +306,20 @@ static dd_status finish_batch(sampler *s)
 {
     const dd_sample_job *j = s->job;
     const dd_model *m = j->spec.model;
-    const size_t latents = (size_t)m->cfg.latent_count, tokens = (size_t)m->cfg.tokens, first = (size_t)s->first;
+    const size_t latents = (size_t)m->cfg.latent_count, tokens = (size_t)m->cfg.tokens, slot = (size_t)s->slot;
     const int steps = j->spec.plan->n_steps;
-    float *x = s->out->latents + first * latents;
+    float *x = s->out->latents + slot * latents;
     DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, x, s->err));
     for (size_t i = 0; i < (size_t)s->images * latents; i++)
         if (!dd_f32_finite(x[i]))
             return DD_FAIL(
                 s->err, DD_ERR_FORMAT,
                 "image %zu (label %d) has values that are not finite: check the weights and the guidance scale%s",
-                first + i / latents, j->labels[first + i / latents],
+                (size_t)(j->first + s->first) + i / latents, j->labels[(size_t)s->first + i / latents],
                 j->spec.input == DD_FMT_F16 ? "; fp16 ends at 65504, bf16 does not" : "");
     if (m->n_routers == 0) return DD_OK;
     DD_TRY(dd_session_get(s->main, DD_IO_HITS, s->images, s->hits, s->err)); /* conditional rows come first */
-    memcpy(s->out->hits + first * tokens, s->hits, (size_t)s->images * tokens * sizeof *s->hits);
+    memcpy(s->out->hits + slot * tokens, s->hits, (size_t)s->images * tokens * sizeof *s->hits);
     DD_TRY(dd_session_get(s->main, DD_IO_KEPT, s->images, s->kept, s->err));
     for (int r = 0; r < m->n_routers; r++)
         for (int t = 0; t < steps; t++) s->out->kept[t * m->n_routers + r] += (uint64_t)s->kept[r * steps + t];
@@ -321,7 +335,13 @@ static dd_status run_batch(sampler *s)
         DD_TRY(run_step(s, t));
         DD_TRY(after_step(s, t));
     }
-    return finish_batch(s);
+    DD_TRY(finish_batch(s));
+    if (!s->job->on_batch) return DD_OK;
+    const dd_sample_state st = state_after(s, s->job->spec.plan->n_steps - 1);
+    if (s->job->on_batch(s->job->user, &st))
+        return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped after image %lld of %lld", (long long)st.images_done,
+                       (long long)st.images);
+    return DD_OK;
 }
 
 static dd_status run_batches(sampler *s)
@@ -330,6 +350,7 @@ static dd_status run_batches(sampler *s)
     for (s->first = 0; s->first < j->n_images; s->first += s->images) {
         const int64_t left = j->n_images - s->first;
         s->images = left < j->spec.max_images ? (int)left : j->spec.max_images;
+        s->slot = j->on_batch ? 0 : s->first;
         dd_range_begin(j->be, DD_RANGE_BATCH, s->images);
         const dd_status st = run_batch(s);
         dd_range_end(j->be, DD_RANGE_BATCH);

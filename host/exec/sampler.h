@@ -25,10 +25,11 @@ typedef struct dd_sample_job {
     const dd_plan *dense; /* complete model on the same timesteps, to be timed beside it; NULL: no comparison */
     dd_backend *be;
     const dd_weight_store *weights;
-    int64_t n_images;
-    const int *labels; /* [n_images] */
-    int noise_rows;    /* rows that upstream draws per image and step */
-    bool noise_used;   /* the solver adds noise, and it comes from the host */
+    int64_t n_images, first; /* first: number of the first image, for its random stream */
+    const int *labels;       /* [n_images] */
+    int noise_rows;          /* rows that upstream draws per image and step */
+    bool noise_used;         /* the solver adds noise, and it comes from the host */
+    bool noise_drawn;        /* in batch mode: steps move the stream on, whether their noise is used or not */
     uint64_t seed;
     bool batch_mode;
     const float *latents_in; /* [n_images, latents], or NULL */
@@ -40,12 +41,14 @@ typedef struct dd_sample_job {
     atomic_int *cancel;
     int (*on_step)(void *user, const dd_sample_state *st);    /* non-zero: cancel */
     int (*on_preview)(void *user, const dd_sample_state *st); /* out->latents hold the predictions; non-zero: cancel */
+    /* After a batch. NULL: out keeps all images, else those of the last batch alone. Non-zero: cancel. */
+    int (*on_batch)(void *user, const dd_sample_state *st);
     void *user;
 } dd_sample_job;
 
 typedef struct dd_sample_out {
-    float *latents;    /* [n_images, latents] */
-    int32_t *hits;     /* [n_images, S] how often a token of the conditional row was kept by a router */
+    float *latents;    /* [n_images, latents]; with on_batch [images of a batch, latents] */
+    int32_t *hits;     /* [as latents, S] how often a token of the conditional row was kept by a router */
     uint64_t *kept;    /* [steps, token routers] kept tokens of all rows */
     uint64_t *rows;    /* [steps] rows that ran */
     uint64_t *labels;  /* [steps] distinct labels conditioned, summed over batches */
@@ -60,5 +63,7 @@ typedef struct dd_sample_out {
 /* out belongs to the caller also after a failure; release with dd_sample_out_fini. */
 dd_status dd_sampler_run(const dd_sample_job *job, dd_sample_out *out, dd_err *err);
 void dd_sample_out_fini(dd_sample_out *out);
+/* Latents and hits become NULL; figures stay. */
+void dd_sample_out_drop_images(dd_sample_out *out);
 
 #endif

@@ -55,6 +55,7 @@ static size_t io_bytes(const dd_run_spec *spec, dd_io what, size_t images, size_
     case DD_IO_LATENTS:
     case DD_IO_NOISE:
     case DD_IO_X0: return images * latent;
+    case DD_IO_KEPT_X: return (size_t)dd_spec_kept(spec) * images * latent;
     case DD_IO_OUT: return rows * latent / (size_t)c->in_channels * (size_t)c->out_channels;
     case DD_IO_MASK:
     case DD_IO_FORCED: return routers * tokens;
@@ -71,6 +72,7 @@ static bool io_wanted(const dd_run_spec *spec, dd_io what)
     switch (what) {
     case DD_IO_NOISE: return spec->coefs != NULL;
     case DD_IO_X0: return spec->want_x0;
+    case DD_IO_KEPT_X: return dd_spec_kept(spec) > 0;
     case DD_IO_MASK:
     case DD_IO_KEPT: return spec->model->n_routers > 0;
     case DD_IO_FORCED: return spec->force_masks && spec->model->n_routers > 0;
@@ -343,6 +345,7 @@ static dd_binding binding(const dd_session *s)
                         .labels = s->d_labels,
                         .noise = s->io[DD_IO_NOISE],
                         .x0 = s->io[DD_IO_X0],
+                        .kept_x = s->io[DD_IO_KEPT_X],
                         .streams = {streams, streams ? streams + s->spec.max_images : NULL},
                         .forced = s->io[DD_IO_FORCED],
                         .mask = s->io[DD_IO_MASK],

@@ -39,6 +39,7 @@ typedef enum dd_io {
     DD_IO_LATENTS, /* [images, latents] f32 */
     DD_IO_NOISE,   /* [images, latents] f32 */
     DD_IO_X0,      /* [images, latents] f32 */
+    DD_IO_KEPT_X,  /* [dd_spec_kept, images, latents] f32, of the solver */
     DD_IO_OUT,     /* [rows, out] f32 */
     DD_IO_MASK,    /* [token routers, rows, S] u8 */
     DD_IO_FORCED,  /* [token routers, rows, S] u8 */

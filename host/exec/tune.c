@@ -16,13 +16,6 @@ typedef struct tuning {
     dd_err *err;
 } tuning;
 
-static bool known(const dd_tune_list *l, const dd_gemm_shape *shape)
-{
-    for (int i = 0; i < l->n; i++)
-        if (dd_gemm_shape_equal(&l->at[i].shape, shape)) return true;
-    return false;
-}
-
 static dd_status add(tuning *t, const dd_tuned *tuned)
 {
     if (t->out->n == t->cap) {
@@ -44,7 +37,7 @@ static dd_status time_program(tuning *t, const dd_program *p, int32_t step)
         dd_err local = {0};
         const dd_gemm_args *args = &p->ops[i].args.gemm;
         if (p->ops[i].id != DD_OP_gemm || !be->engine->shape_of(args, step, &tuned.shape) ||
-            known(t->out, &tuned.shape))
+            dd_tune_has(t->out, &tuned.shape))
             continue;
         if (atomic_load(t->job->cancel)) return DD_FAIL(t->err, DD_ERR_CANCELLED, "stopped");
         const dd_status st = be->engine->time(be, args, step, &tuned.times, &local);
@@ -91,7 +84,8 @@ static dd_status time_steps(tuning *t)
 dd_status dd_tune_run(dd_tune_list *out, const dd_tune_job *job, dd_err *err)
 {
     tuning t = {.job = job, .out = out, .cap = out->n, .err = err};
-    DD_TRY(job->be->engine->use(job->be, NULL, -1, err));
+    const dd_gemm_by rest = job->be->engine->version[0] ? DD_BY_LIBRARY : DD_BY_OWN; /* in use, it can be timed */
+    DD_TRY(job->be->engine->use(job->be, rest, NULL, 0, err));
     dd_status st = dd_session_open(&t.session, job->spec, job->be, job->weights, err);
     if (st == DD_OK) st = begin_batch(&t);
     if (st == DD_OK) st = time_steps(&t);

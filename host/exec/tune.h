@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Times every GEMM of a plan's programs by the own kernels and by the library of the backend. */
+ * Times every GEMM of a plan's programs by all that can do it: the backend's own kernels, its library, wgmma. */
 #ifndef DD_HOST_EXEC_TUNE_H
 #define DD_HOST_EXEC_TUNE_H
 
@@ -11,12 +11,13 @@
 
 typedef struct dd_tune_job {
     const dd_run_spec *spec; /* max_images are sampled */
-    dd_backend *be;          /* has an engine */
+    dd_backend *be;          /* has an engine, found */
     const dd_weight_store *weights;
     const atomic_int *cancel;
 } dd_tune_job;
 
-/* Adds an entry for each shape that the library takes and that has none. The library is in use afterwards, for everything.
+/* Adds an entry for each shape that there may be a choice for and that has none. The library, where it is there, is in use
+ * afterwards, for everything.
  * ERR_CANCELLED. */
 dd_status dd_tune_run(dd_tune_list *out, const dd_tune_job *job, dd_err *err);
 

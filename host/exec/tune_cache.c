@@ -13,22 +13,9 @@
 #include "host/io/outfile.h"
 
 #define SCHEMA "dydit-tune"
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2   /* 1: without wgmma_us, and library_us is always there */
 #define MAX_SIZE INT32_MAX /* of m, n and k */
 #define MAX_WHERE 512
-
-const char *dd_format_name(dd_format f)
-{
-    switch (f) {
-    case DD_FMT_F32: return "f32";
-    case DD_FMT_BF16: return "bf16";
-    case DD_FMT_BF16_BLOCKS: return "blocks";
-    case DD_FMT_F16: return "f16";
-    case DD_FMT_TF32: return "tf32";
-    case DD_FMT_COUNT: break;
-    }
-    return "?";
-}
 
 const char *dd_epilogue_name(dd_epilogue e)
 {
@@ -68,6 +55,8 @@ dd_status dd_tune_path(char *path, size_t size, bool make, dd_err *err)
 
 /* ---- one GEMM ---- */
 
+static const char *const time_name[DD_BY_COUNT] = {"own_us", "library_us", "wgmma_us"};
+
 json_t *dd_tuned_doc(const dd_tuned *t)
 {
     const dd_gemm_shape *s = &t->shape;
@@ -79,8 +68,8 @@ json_t *dd_tuned_doc(const dd_tuned *t)
     json_object_set_new(doc, "output", json_string(dd_format_name(s->output)));
     json_object_set_new(doc, "epilogue", json_string(dd_epilogue_name(s->epilogue)));
     json_object_set_new(doc, "sliced", json_boolean(s->sliced));
-    json_object_set_new(doc, "own_us", json_real(t->times.own_us));
-    json_object_set_new(doc, "library_us", json_real(t->times.library_us));
+    for (int by = 0; by < DD_BY_COUNT; by++)
+        if (t->times.us[by] >= 0) json_object_set_new(doc, time_name[by], json_real(t->times.us[by]));
     return doc;
 }
 
@@ -96,10 +85,13 @@ static dd_status read_format(const json_t *doc, const char *key, const char *whe
     return DD_FAIL(err, DD_ERR_FORMAT, "%s: %s '%.40s' is no format", where, key, name);
 }
 
-static dd_status read_us(const json_t *doc, const char *key, const char *where, double *out, dd_err *err)
+/* Who cannot do a GEMM has no time of it. */
+static dd_status read_us(const json_t *doc, dd_gemm_by by, const char *where, double *out, dd_err *err)
 {
+    const char *key = time_name[by];
     const json_t *v = json_object_get(doc, key);
-    *out = json_number_value(v);
+    *out = v ? json_number_value(v) : -1;
+    if (!v && by != DD_BY_OWN) return DD_OK;
     if (json_is_number(v) && isfinite(*out) && *out >= 0) return DD_OK;
     return DD_FAIL(err, DD_ERR_FORMAT, "%s: %s is no time", where, key);
 }
@@ -120,8 +112,8 @@ static dd_status read_gemm(const json_t *doc, const char *where, dd_tuned *t, dd
     t->shape.epilogue = (dd_epilogue)e;
     DD_TRY(dd_json_bool(doc, "sliced", where, &sliced, err));
     t->shape.sliced = sliced != 0;
-    DD_TRY(read_us(doc, "own_us", where, &t->times.own_us, err));
-    return read_us(doc, "library_us", where, &t->times.library_us, err);
+    for (int by = 0; by < DD_BY_COUNT; by++) DD_TRY(read_us(doc, (dd_gemm_by)by, where, &t->times.us[by], err));
+    return DD_OK;
 }
 
 /* ---- the devices ---- */
@@ -238,7 +230,7 @@ dd_status dd_tune_read(dd_tune_list *out, const char *path, const dd_tune_key *k
 
 /* ---- writing ---- */
 
-static bool listed(const dd_tune_list *l, const dd_gemm_shape *shape)
+bool dd_tune_has(const dd_tune_list *l, const dd_gemm_shape *shape)
 {
     for (int i = 0; i < l->n; i++)
         if (dd_gemm_shape_equal(&l->at[i].shape, shape)) return true;
@@ -252,7 +244,7 @@ static json_t *device_doc(const dd_tune_key *key, const dd_tune_list *before, co
     key_fields(key, f);
     for (int i = 0; i < FIELDS; i++) json_object_set_new(doc, f[i].name, json_string(f[i].value));
     for (int i = 0; i < before->n; i++)
-        if (!listed(l, &before->at[i].shape)) json_array_append_new(gemms, dd_tuned_doc(&before->at[i]));
+        if (!dd_tune_has(l, &before->at[i].shape)) json_array_append_new(gemms, dd_tuned_doc(&before->at[i]));
     for (int i = 0; i < l->n; i++) json_array_append_new(gemms, dd_tuned_doc(&l->at[i]));
     json_object_set_new(doc, "gemms", gemms);
     return doc;
@@ -274,6 +266,7 @@ dd_status dd_tune_write(const char *path, const dd_tune_key *key, const dd_tune_
     }
     if (st == DD_OK) st = scan(devices, path, key, true, &before, &n_stale, err);
     if (st == DD_OK) {
+        json_object_set_new(doc, "schema_version", json_integer(SCHEMA_VERSION)); /* of an older file, too */
         json_array_append_new(devices, device_doc(key, &before, l));
         st = dd_json_print(doc, &text, err);
     }

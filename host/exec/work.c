@@ -134,13 +134,26 @@ static dd_work guide(const dd_guide_args *a)
     return (dd_work){.read = bytes, .written = bytes, .launches = 1};
 }
 
+/* Arrays of latents that a multistep solver reads at a step. */
+static uint64_t kept_read(const float *f)
+{
+    if (f[DD_COEF_CY] == 0) return f[DD_COEF_MX1] != 0;
+    return f[DD_COEF_C2] != 0 ? 3 : 2;
+}
+
 static dd_work solve(const dd_solve_args *a, const dd_work_at *at)
 {
     const uint64_t plane = u(a->b) * u(a->size) * u(a->size) * F32, latents = plane * u(a->c);
-    const bool noisy = a->coef[(int64_t)at->step * DD_COEF_COUNT + DD_COEF_SIGMA] != 0;
-    const uint64_t predicted = a->solver == DD_SOLVER_DDPM ? plane * u(a->co) : latents; /* DDIM reads no variance */
-    return (dd_work){
+    const float *f = a->coef + (int64_t)at->step * DD_COEF_COUNT;
+    const bool noisy = f[DD_COEF_SIGMA] != 0;
+    /* only DDPM reads the variance */
+    const uint64_t predicted = a->solver == DD_SOLVER_DDPM ? plane * u(a->co) : latents;
+    dd_work out = {
         .read = latents + predicted + (noisy ? latents : 0), .written = latents + (a->x0 ? latents : 0), .launches = 1};
+    if (!dd_solver_multistep(a->solver)) return out;
+    out.read += kept_read(f) * latents;
+    out.written += (a->solver == DD_SOLVER_UNIPC ? 3 : 1) * latents;
+    return out;
 }
 
 static dd_work copy(const dd_copy_args *a) { return (dd_work){.read = a->bytes, .written = a->bytes, .launches = 1}; }

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * safetensors reader: maps the file, checks every rule of the format, and lists what is in it. Nothing in the file is
  * believed before it is checked: sizes are bounded before memory is taken, products and sums are computed without
- * overflow. Out of scope: a file that another process shortens while it is mapped (reading it raises SIGBUS). */
-#define _POSIX_C_SOURCE 200809L
+ * overflow. */
 #include "host/io/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -67,35 +61,6 @@ static const legal_dtype legal_dtypes[] = {
     {"F8_E4M3FNUZ", 8, false, DD_F32},
     {"F8_E5M2FNUZ", 8, false, DD_F32},
 };
-
-static dd_status map_open_file(dd_tensors *f, int fd, dd_err *err)
-{
-    struct stat info;
-    if (fstat(fd, &info) != 0) return DD_FAIL(err, DD_ERR_IO, "%s cannot be examined: %s", f->path, strerror(errno));
-    if (S_ISDIR(info.st_mode)) return DD_FAIL(err, DD_ERR_IO, "%s is a folder, not a safetensors file", f->path);
-    if (!S_ISREG(info.st_mode))
-        return DD_FAIL(err, DD_ERR_IO, "%s is a device or a pipe; a safetensors file must be a regular file", f->path);
-    if (info.st_size == 0) return DD_FAIL(err, DD_ERR_FORMAT, "%s is empty", f->path);
-    if ((uintmax_t)info.st_size > PTRDIFF_MAX)
-        return DD_FAIL(err, DD_ERR_NOMEM, "%s is too large to be mapped", f->path);
-    void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) return DD_FAIL(err, DD_ERR_IO, "%s cannot be mapped: %s", f->path, strerror(errno));
-    f->map = map;
-    f->bytes = (size_t)info.st_size;
-    return DD_OK;
-}
-
-static dd_status map_file(dd_tensors *f, dd_err *err)
-{
-    /* O_NONBLOCK: opening a pipe must not wait for its other end. */
-    const int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return DD_FAIL(err, DD_ERR_NOT_FOUND, "%s does not exist", f->path);
-    if (fd < 0) return DD_FAIL(err, DD_ERR_IO, "%s cannot be opened: %s", f->path, strerror(errno));
-    const dd_status st = map_open_file(f, fd, err);
-    close(fd);
-    return st;
-}
 
 /* Finds the header and the data section. */
 static dd_status split(parser *p)
@@ -356,27 +321,20 @@ static dd_status check_places(const parser *p)
     return DD_OK;
 }
 
+dd_status dd_safetensors_read(dd_tensors *f, dd_err *err)
+{
+    parser p = {.f = f, .err = err};
+    f->format = "safetensors";
+    DD_TRY(split(&p));
+    DD_TRY(parse_json(&p));
+    DD_TRY(parse_entries(&p));
+    return check_places(&p);
+}
+
 dd_status dd_safetensors_open(dd_tensors **out, const char *path, dd_err *err)
 {
-    *out = NULL;
-    if (!path || !*path) return DD_FAIL(err, DD_ERR_ARG, "the name of the safetensors file is empty");
-    dd_tensors *f = calloc(1, sizeof *f);
-    if (f) f->path = malloc(strlen(path) + 1);
-    if (!f || !f->path) {
-        free(f);
-        return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-    }
-    memcpy(f->path, path, strlen(path) + 1);
-    parser p = {.f = f, .err = err};
-    dd_status st;
-    DD_TRY_GOTO(st, map_file(f, err), fail);
-    DD_TRY_GOTO(st, split(&p), fail);
-    DD_TRY_GOTO(st, parse_json(&p), fail);
-    DD_TRY_GOTO(st, parse_entries(&p), fail);
-    DD_TRY_GOTO(st, check_places(&p), fail);
-    *out = f;
-    return DD_OK;
-fail:
-    dd_tensors_close(&f);
+    DD_TRY(dd_tensors_map(out, path, "safetensors file", err));
+    const dd_status st = dd_safetensors_read(*out, err);
+    if (st != DD_OK) dd_tensors_close(out);
     return st;
 }

@@ -20,6 +20,16 @@ void dd_tensors_close(dd_tensors **file)
     free(f->tensors);
     json_decref(f->doc);
     if (f->map) munmap(f->map, f->bytes);
+    while (f->shards) {
+        dd_tensors *next = f->shards->next;
+        dd_tensors_close(&f->shards);
+        f->shards = next;
+    }
+    while (f->owned) {
+        dd_owned *next = f->owned->next;
+        free(f->owned);
+        f->owned = next;
+    }
     free(f->path);
     free(f);
     *file = NULL;
@@ -27,7 +37,11 @@ void dd_tensors_close(dd_tensors **file)
 
 const char *dd_tensors_path(const dd_tensors *file) { return file->path; }
 
-size_t dd_tensors_bytes(const dd_tensors *file) { return file->bytes; }
+size_t dd_tensors_bytes(const dd_tensors *file) { return file->bytes + file->bytes_shards; }
+
+const char *dd_tensors_format(const dd_tensors *file) { return file->format; }
+
+const char *dd_tensors_part(const dd_tensors *file) { return file->part; }
 
 int dd_tensors_count(const dd_tensors *file) { return file->n_tensors; }
 
@@ -52,4 +66,18 @@ const char *dd_tensors_meta(const dd_tensors *file, const char *key)
     for (int i = 0; i < file->n_meta; i++)
         if (strcmp(file->meta[i].key, key) == 0) return file->meta[i].value;
     return NULL;
+}
+
+bool dd_tensors_set_meta(dd_tensors *file, const char *key, const char *value)
+{
+    for (int i = 0; i < file->n_meta; i++) {
+        if (strcmp(file->meta[i].key, key) != 0) continue;
+        file->meta[i].value = value;
+        return true;
+    }
+    dd_text_pair *grown = realloc(file->meta, ((size_t)file->n_meta + 1) * sizeof *grown);
+    if (!grown) return false;
+    file->meta = grown;
+    file->meta[file->n_meta++] = (dd_text_pair){key, value};
+    return true;
 }

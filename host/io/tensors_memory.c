@@ -63,7 +63,8 @@ dd_status dd_tensors_new(dd_tensors **out, const char *name, const dd_tensor_ent
     dd_tensors *f = calloc(1, sizeof *f);
     dd_status st = DD_OK;
     if (f) {
-        *f = (dd_tensors){.path = malloc(strlen(name) + 1), .n_tensors = n, .n_meta = n_meta};
+        *f = (dd_tensors){
+            .path = malloc(strlen(name) + 1), .n_tensors = n, .n_meta = n_meta, .format = "memory", .part = ""};
         f->tensors = calloc((size_t)n + 1, sizeof *f->tensors);
         f->meta = calloc((size_t)n_meta + 1, sizeof *f->meta);
     }

@@ -81,7 +81,7 @@ static dd_status check_units(const dd_config *c, const char *what, dd_err *err)
 
 dd_status dd_config_derive(dd_config *c, const char *what, dd_err *err)
 {
-    DD_TRY(in_range(what, "hidden_size", c->hidden_size, 8, 16384, err));
+    DD_TRY(in_range(what, "hidden_size", c->hidden_size, 8, DD_MAX_WIDTH, err));
     DD_TRY(in_range(what, "depth", c->depth, 1, 256, err));
     DD_TRY(in_range(what, "num_heads", c->num_heads, 1, DD_MAX_UNITS, err));
     DD_TRY(in_range(what, "patch_size", c->patch_size, 1, 64, err));
@@ -94,7 +94,7 @@ dd_status dd_config_derive(dd_config *c, const char *what, dd_err *err)
         return DD_FAIL(err, DD_ERR_FORMAT, "%s: input_size %d is not divisible by patch_size %d", what, c->input_size,
                        c->patch_size);
     const int grid = c->input_size / c->patch_size;
-    DD_TRY(in_range(what, "tokens of a side", grid, 1, 128, err));
+    DD_TRY(in_range(what, "tokens of a side", grid, 1, DD_MAX_SIDE_TOKENS, err));
     DD_TRY(check_units(c, what, err));
     if (c->dynamic && c->hidden_size < 16)
         return DD_FAIL(err, DD_ERR_FORMAT, "%s: hidden_size %d is too small for a token router", what, c->hidden_size);

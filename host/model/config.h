@@ -9,6 +9,9 @@
 #include "host/base/status.h"
 #include "host/io/tensors.h"
 
+#define DD_MAX_WIDTH 16384     /* of the residual stream */
+#define DD_MAX_SIDE_TOKENS 128 /* along a side of a picture */
+
 typedef struct dd_config {
     int input_size; /* height and width of the latents */
     int patch_size;
@@ -20,7 +23,9 @@ typedef struct dd_config {
     int num_classes;  /* without the null class, whose label is num_classes */
     int cfg_channels; /* channels that guidance changes */
     bool learn_sigma;
-    bool dynamic; /* the file has DyDiT routers */
+    bool dynamic;       /* the file has DyDiT routers */
+    bool diffusers;     /* numerics of diffusers: frequencies i/127, guidance on all channels, fixed variance */
+    float mlp_norm_eps; /* of the LayerNorm before an MLP: DD_LN_EPS, but diffusers has its own */
 
     /* derived */
     int tokens; /* (input_size / patch_size)^2 */
@@ -33,6 +38,9 @@ typedef struct dd_config {
     char **labels; /* [num_classes] names, or NULL */
     char arch[64]; /* "DyDiT-XL/2", or "DyDiT" + dimensions where no preset fits */
 } dd_config;
+
+/* Epsilon of that LayerNorm in published models of diffusers (norm_eps of their config.json, which may differ). */
+#define DD_DIFFUSERS_NORM_EPS 1e-5f
 
 /* preset: "DiT-XL/2", "DyDiT-S/4", … or NULL to infer everything from the file. Contradictions between preset, metadata
  * and shapes are ERR_FORMAT and name both. */

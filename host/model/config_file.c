@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/model/config.h"
+#include "kernels/ops.h"
 
 typedef struct reader {
     const dd_tensors *file;
@@ -140,6 +141,25 @@ static dd_status read_labels(const reader *r, dd_config *c)
     return DD_OK;
 }
 
+/* Metadata `compat` and, where it is diffusers, `norm_eps`. */
+static dd_status read_compat(const reader *r, dd_config *c)
+{
+    const char *compat = dd_tensors_meta(r->file, "compat");
+    double eps = 0;
+    bool found = false;
+    c->mlp_norm_eps = DD_LN_EPS;
+    if (!compat || strcmp(compat, "official") == 0) return DD_OK;
+    if (strcmp(compat, "diffusers") != 0)
+        return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: metadata compat is '%.40s', expected official or diffusers", r->path,
+                       compat);
+    c->diffusers = true;
+    DD_TRY(meta_number(r, "norm_eps", &eps, &found));
+    c->mlp_norm_eps = found ? (float)eps : DD_DIFFUSERS_NORM_EPS;
+    if (found && !(eps >= 1e-12 && eps <= 1))
+        return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: metadata norm_eps is %g, expected 1e-12 to 1", r->path, eps);
+    return DD_OK;
+}
+
 static dd_status from_metadata(const reader *r, dd_config *c)
 {
     DD_TRY(agree(r, "input_size", "pos_embed", &c->input_size));
@@ -213,6 +233,8 @@ dd_status dd_config_from_file(dd_config *out, const dd_tensors *file, const char
     DD_TRY_GOTO(st, from_metadata(&r, &c), fail);
     if (preset) DD_TRY_GOTO(st, from_preset(&r, &c, preset), fail);
     if (c.num_heads == 0) DD_TRY_GOTO(st, guess_heads(&r, &c), fail);
+    DD_TRY_GOTO(st, read_compat(&r, &c), fail);
+    if (c.cfg_channels == 0 && c.diffusers) c.cfg_channels = c.in_channels;
     if (c.cfg_channels == 0) c.cfg_channels = c.in_channels < 3 ? c.in_channels : 3;
     DD_TRY_GOTO(st, dd_config_derive(&c, r.path, err), fail);
     *out = c;

@@ -87,7 +87,7 @@ static void add_attention(dit *d, int i)
     add_step_router(d, site, "attn_rate");
 
     dd_node *n = dd_build_node(d->b, body, DD_OP_adaln, site, "blocks.%d.attn.adaln", i);
-    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w;
+    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w, n->eps = DD_LN_EPS;
 
     int wi = weight(d, i, "attn.qkv", qkv, whole), bi = block_bias(d, i, "attn.qkv.bias", wi);
     n = dd_build_node(d->b, body, DD_OP_gemm, site, "blocks.%d.attn.qkv", i);
@@ -121,7 +121,7 @@ static void add_mlp(dit *d, int i)
         n->src = d->x, n->weight = w1, n->bias = b1, n->aux[0] = w2, n->aux[1] = b2, n->routed_only = true;
     }
     n = dd_build_node(d->b, body, DD_OP_adaln, site, "blocks.%d.mlp.adaln", i);
-    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w;
+    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w, n->eps = c->mlp_norm_eps;
 
     int wi = weight(d, i, "mlp.fc1", groups, whole), bi = block_const(d, i, "mlp.fc1.bias");
     n = dd_build_node(d->b, body, DD_OP_gemm, site, "blocks.%d.mlp.fc1", i);
@@ -174,7 +174,7 @@ static void add_ends(dit *d, bool first)
     const int wi = dd_build_weight(d->b, "final_layer.linear.weight", whole, whole);
     const int bi = dd_build_const(d->b, "final_layer.linear.bias");
     n = dd_build_node(d->b, &m->body, DD_OP_adaln, -1, "final.adaln");
-    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w;
+    n->src = d->x, n->dst = d->h, n->mod[0] = row, n->mod[1] = row + w, n->eps = DD_LN_EPS;
     n = dd_build_node(d->b, &m->body, DD_OP_gemm, -1, "final.linear");
     n->src = d->h, n->dst = d->fin, n->weight = wi, n->bias = bi, n->epilogue = DD_EPI_BIAS;
     n = dd_build_node(d->b, &m->body, DD_OP_unpatchify, -1, "final.unpatchify");

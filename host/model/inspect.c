@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Inspection: everything is gathered into one JSON document; the text form prints from it. */
 #include "host/model/inspect.h"
-#include "host/io/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "host/io/json.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
+#include "host/model/vae.h"
 
 /* Largest lists of names that the text form prints. */
 #define TEXT_NAMES 12
@@ -70,6 +70,7 @@ static void add_config(json_t *doc, const dd_config *c)
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
         json_object_set_new(o, field[i].name, json_integer(field[i].value));
     json_object_set_new(doc, "arch", json_string(c->arch));
+    json_object_set_new(doc, "compat", json_string(c->diffusers ? "diffusers" : "official"));
     json_object_set_new(doc, "dynamic", json_boolean(c->dynamic));
     json_object_set_new(doc, "config", o);
     if (!c->labels) return;
@@ -103,27 +104,56 @@ static dd_status add_keys(json_t *doc, const dd_config *c, const dd_tensors *f, 
     return DD_OK;
 }
 
-static dd_status build(json_t *doc, const char *path, const char *preset, dd_err *err)
+/* A file that is none of our networks may hold the decoder of latents; why: the sentence about what it lacks for that. */
+static void add_decoder(json_t *doc, const char *path, dd_err *why)
+{
+    dd_vae *vae = NULL;
+    dd_err_clear(why);
+    if (dd_vae_open(&vae, path, why) != DD_OK) return;
+    const dd_vae_config *c = &vae->cfg;
+    json_t *channels = json_array();
+    for (int i = 0; i < c->levels; i++) json_array_append_new(channels, json_integer(c->channels[i]));
+    json_object_set_new(doc, "arch", json_string("AutoencoderKL decoder"));
+    json_object_set_new(doc, "decoder",
+                        json_pack("{sssisisisosf}", "layout", dd_vae_layout_name(vae->layout), "latent_channels",
+                                  c->latent_channels, "factor", dd_vae_factor(c), "groups", c->groups, "channels",
+                                  channels, "scaling_factor", (double)c->scaling));
+    json_object_set_new(doc, "parameters", json_integer((json_int_t)vae->parameters));
+    (void)DD_FAIL(why, DD_ERR_UNSUPPORTED, "it decodes latents: give it after --vae");
+    dd_vae_close(&vae);
+}
+
+static dd_status open_model(dd_model **m, const dd_inspect_spec *spec, dd_err *why)
+{
+    dd_tensors *f = NULL;
+    DD_TRY(dd_checkpoint_open(&f, spec->path, &spec->choice, why));
+    return dd_model_adopt(m, f, spec->preset, why);
+}
+
+static dd_status build(json_t *doc, const dd_inspect_spec *spec, dd_err *err)
 {
     dd_tensors *f = NULL;
     dd_config c = {0};
     dd_model *m = NULL;
     dd_err why = {0};
-    DD_TRY(dd_safetensors_open(&f, path, err));
-    json_object_set_new(doc, "file", json_string(path));
-    json_object_set_new(doc, "format", json_string("safetensors"));
+    DD_TRY(dd_checkpoint_open(&f, spec->path, &spec->choice, err));
+    json_object_set_new(doc, "file", json_string(spec->path));
+    json_object_set_new(doc, "format", json_string(dd_tensors_format(f)));
+    if (dd_tensors_part(f)[0]) json_object_set_new(doc, "taken", json_string(dd_tensors_part(f)));
     json_object_set_new(doc, "bytes", json_integer((json_int_t)dd_tensors_bytes(f)));
     add_meta(doc, f);
     dd_status st = DD_OK;
-    if (dd_config_from_file(&c, f, preset, &why) == DD_OK) {
+    if (dd_config_from_file(&c, f, spec->preset, &why) == DD_OK) {
         add_config(doc, &c);
         st = add_keys(doc, &c, f, err);
         dd_config_fini(&c);
-        if (st == DD_OK && dd_model_open(&m, path, preset, &why) == DD_OK) {
+        if (st == DD_OK && open_model(&m, spec, &why) == DD_OK) {
             char id[32];
             snprintf(id, sizeof id, "%016" PRIx64, m->id);
             json_object_set_new(doc, "model_id", json_string(id));
         }
+    } else if (dd_vae_recognize(f)) {
+        add_decoder(doc, spec->path, &why);
     }
     add_tensors(doc, f);
     json_object_set_new(doc, "runs", json_boolean(m != NULL));
@@ -165,13 +195,26 @@ static void text_config(dd_str *s, const json_t *doc)
     dd_str_addf(s, "units       %lld heads of %lld, %lld MLP groups of %lld%s\n", num(c, "num_heads"),
                 num(c, "head_dim"), num(c, "num_heads"), num(c, "group_size"),
                 json_is_true(json_object_get(doc, "dynamic")) ? ", switched by routers" : ", always on (no routers)");
-    dd_str_addf(s, "classes     %lld, guidance on %lld channels, %s variance\n", num(c, "num_classes"),
-                num(c, "cfg_channels"), num(c, "learn_sigma") ? "learned" : "fixed");
+    dd_str_addf(s, "classes     %lld, guidance on %lld channels, %s variance%s\n", num(c, "num_classes"),
+                num(c, "cfg_channels"), num(c, "learn_sigma") ? "learned" : "fixed",
+                strcmp(str(doc, "compat"), "diffusers") == 0 ? " that is not used, numerics of diffusers" : "");
     const json_t *labels = json_object_get(doc, "labels");
     if (labels)
         dd_str_addf(s, "labels      %s … %s\n", json_string_value(json_array_get(labels, 0)),
                     json_string_value(json_array_get(labels, json_array_size(labels) - 1)));
     dd_str_addf(s, "parameters  %lld, of which routers %lld\n", num(doc, "parameters"), num(doc, "router_parameters"));
+}
+
+static void text_decoder(dd_str *s, const json_t *doc)
+{
+    const json_t *d = json_object_get(doc, "decoder");
+    if (!d) return;
+    dd_str_addf(s, "arch        %s, names of %s\n", str(doc, "arch"), str(d, "layout"));
+    dd_str_addf(s,
+                "geometry    %lld channels of latents, %lld x %lld pixels for one, norms of %lld groups, scaling %g\n",
+                num(d, "latent_channels"), num(d, "factor"), num(d, "factor"), num(d, "groups"),
+                json_real_value(json_object_get(d, "scaling_factor")));
+    dd_str_addf(s, "parameters  %lld\n", num(doc, "parameters"));
 }
 
 static void text_tensors(dd_str *s, const json_t *doc)
@@ -190,8 +233,10 @@ static void text_tensors(dd_str *s, const json_t *doc)
 static dd_status to_text(const json_t *doc, char **out, dd_err *err)
 {
     dd_str s = {0};
-    dd_str_addf(&s, "file        %s, safetensors, %lld bytes\n", str(doc, "file"), num(doc, "bytes"));
+    dd_str_addf(&s, "file        %s, %s, %lld bytes\n", str(doc, "file"), str(doc, "format"), num(doc, "bytes"));
+    if (str(doc, "taken")[0]) dd_str_addf(&s, "taken       state dict '%s'\n", str(doc, "taken"));
     text_config(&s, doc);
+    text_decoder(&s, doc);
     text_names(&s, doc, "missing");
     text_names(&s, doc, "unexpected");
     if (json_is_true(json_object_get(doc, "runs")))
@@ -201,12 +246,12 @@ static dd_status to_text(const json_t *doc, char **out, dd_err *err)
     return dd_str_take(&s, out, err);
 }
 
-dd_status dd_inspect(const char *path, const char *preset, int as_json, char **out, dd_err *err)
+dd_status dd_inspect(const dd_inspect_spec *spec, char **out, dd_err *err)
 {
     json_t *doc = json_object();
-    if (!doc) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
-    dd_status st = build(doc, path, preset, err);
-    if (st == DD_OK) st = as_json ? dd_json_print(doc, out, err) : to_text(doc, out, err);
+    if (!doc) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", spec->path);
+    dd_status st = build(doc, spec, err);
+    if (st == DD_OK) st = spec->as_json ? dd_json_print(doc, out, err) : to_text(doc, out, err);
     json_decref(doc);
     return st;
 }

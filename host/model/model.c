@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Opens a checkpoint as a model: file, configuration, unexpected names, builder, id. */
 #include "host/model/model.h"
-#include "host/io/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "host/base/str.h"
 #include "host/model/builder.h"
+#include "host/model/checkpoint.h"
 
 /* Names the model of a plan: names and shapes of all tensors, and the values of the routers. */
 static dd_status hash_model(dd_model *m, const dd_key *keys, int n, dd_err *err)
@@ -29,6 +29,7 @@ static dd_status hash_model(dd_model *m, const dd_key *keys, int n, dd_err *err)
         DD_TRY(st);
     }
     m->id = dd_hash(h, &m->cfg.num_heads, sizeof m->cfg.num_heads);
+    if (m->cfg.diffusers) m->id = dd_hash(m->id, &m->cfg.mlp_norm_eps, sizeof m->cfg.mlp_norm_eps);
     return DD_OK;
 }
 
@@ -93,7 +94,7 @@ dd_status dd_model_open(dd_model **out, const char *path, const char *preset, dd
 {
     dd_tensors *file = NULL;
     *out = NULL;
-    DD_TRY(dd_safetensors_open(&file, path, err));
+    DD_TRY(dd_checkpoint_open(&file, path, NULL, err));
     return dd_model_adopt(out, file, preset, err);
 }
 

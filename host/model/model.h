@@ -94,6 +94,7 @@ typedef struct dd_node {
     int aux[2];       /* further consts, by op: patch_embed {pos}, route {w2, b2}, cond {label table} */
     dd_epilogue epilogue;
     int64_t mod[2];  /* offsets in a row of the conditioning table: adaln {shift, scale}, gemm {gate} */
+    float eps;       /* of adaln */
     int64_t dst_col; /* first column of dst that a gemm writes */
     int block_end;   /* index of the block whose output dst holds after this node, or -1 */
 } dd_node;

@@ -31,12 +31,25 @@ const float dd_time_freqs[DD_TIME_FREQS] = {
 };
 /* clang-format on */
 
+/* The angle is float32, its cosine correctly rounded. */
+static void features_of(float *dst, int i, float angle)
+{
+    dst[i] = (float)cos((double)angle);
+    dst[DD_TIME_FREQS + i] = (float)sin((double)angle);
+}
+
 void dd_time_features(float *dst, float t)
 {
+    for (int i = 0; i < DD_TIME_FREQS; i++) features_of(dst, i, t * dd_time_freqs[i]);
+}
+
+/* Exponents are rounded to float32 as PyTorch rounds them: product, then quotient. */
+void dd_time_features_diffusers(float *dst, float t)
+{
+    const float log_period = -0x1.26bb1cp+3f; /* -ln(10000) */
     for (int i = 0; i < DD_TIME_FREQS; i++) {
-        const double angle = (double)(t * dd_time_freqs[i]); /* the angle is float32, its cosine correctly rounded */
-        dst[i] = (float)cos(angle);
-        dst[DD_TIME_FREQS + i] = (float)sin(angle);
+        const float exponent = log_period * (float)i / (float)(DD_TIME_FREQS - 1);
+        features_of(dst, i, t * (float)exp((double)exponent));
     }
 }
 
@@ -54,7 +67,8 @@ void dd_temb(const dd_model *m, float t, float *dst, float *work)
 {
     float features[2 * DD_TIME_FREQS];
     const int d = m->cfg.hidden_size;
-    dd_time_features(features, t);
+    if (m->cfg.diffusers) dd_time_features_diffusers(features, t);
+    else dd_time_features(features, t);
     linear(work, m->temb_w0, m->temb_b0, features, d, 2 * DD_TIME_FREQS);
     for (int i = 0; i < d; i++) work[i] = (float)(work[i] / (1.0 + exp(-(double)work[i])));
     linear(dst, m->temb_w1, m->temb_b1, work, d, d);

@@ -32,7 +32,7 @@ typedef enum dd_draw { DD_DRAW_LATENTS, DD_DRAW_STEP } dd_draw; /* at the start 
 
 typedef struct dd_draws {
     dd_noise_spec images; /* which numbers belong to which image */
-    int steps;            /* of a batch: each draws, whether its numbers are used or not */
+    int steps;            /* of a batch that draw, whether their numbers are used or not */
     dd_card card;         /* the one that is imitated */
 } dd_draws;
 

@@ -72,6 +72,54 @@ static dd_status pick_timesteps(dd_schedule *s, const char *spec, dd_err *err)
     return DD_OK;
 }
 
+/* "linspaceN": i * (999 / N), rounded half to even as numpy does; position 0 is where the last step ends. */
+static void pick_linspace(dd_schedule *s, int n)
+{
+    const double stride = (double)(DD_TRAIN_STEPS - 1) / (double)n;
+    for (int i = 0; i < n; i++) s->timestep[i] = (int)nearbyint((double)(i + 1) * stride);
+    s->timestep[n - 1] = DD_TRAIN_STEPS - 1;
+}
+
+static void pick_leading(dd_schedule *s, int n)
+{
+    for (int i = 0; i < n; i++) s->timestep[i] = (i + 1) * (DD_TRAIN_STEPS / (n + 1));
+}
+
+/* numpy's arange(1000, 0, -1000/N): its step is the difference of its first two values. */
+static void pick_trailing(dd_schedule *s, int n)
+{
+    const double first = DD_TRAIN_STEPS, step = first - (first - first / (double)n);
+    for (int i = 0; i < n; i++) s->timestep[n - 1 - i] = (int)nearbyint(first - (double)i * step) - 1;
+}
+
+static dd_status pick_multistep(dd_schedule *s, const char *spec, dd_err *err)
+{
+    static const struct {
+        const char *name;
+        void (*pick)(dd_schedule *s, int n);
+    } spacings[] = {{"linspace", pick_linspace}, {"leading", pick_leading}, {"trailing", pick_trailing}};
+    void (*pick)(dd_schedule *, int) = pick_linspace;
+    const char *number = spec;
+    if (!spec) return DD_FAIL(err, DD_ERR_ARG, "steps: no value given");
+    for (size_t i = 0; i < sizeof spacings / sizeof spacings[0]; i++) {
+        const size_t len = strlen(spacings[i].name);
+        if (strncmp(spec, spacings[i].name, len) != 0) continue;
+        pick = spacings[i].pick;
+        number = spec + len;
+    }
+    const int n = parse_count(number);
+    if (n < 0)
+        return DD_FAIL(err, DD_ERR_ARG,
+                       "steps \"%.40s\" is neither a whole number from 2 to %d nor linspaceN, leadingN or trailingN",
+                       spec, DD_TRAIN_STEPS - 1);
+    if (n < 2 || n > DD_TRAIN_STEPS - 1)
+        return DD_FAIL(err, DD_ERR_ARG, "steps \"%s\" is out of range: from 2 to %d steps are possible", spec,
+                       DD_TRAIN_STEPS - 1);
+    s->n = n;
+    pick(s, n);
+    return DD_OK;
+}
+
 /* The products of (1 - beta) over the training steps. */
 static void train_alpha_bar(double *alpha_bar)
 {
@@ -84,11 +132,9 @@ static void train_alpha_bar(double *alpha_bar)
     }
 }
 
-dd_status dd_schedule_build(dd_schedule *out, const char *spec, dd_err *err)
+/* The tables of the timesteps that were picked. */
+static void fill_tables(dd_schedule *out)
 {
-    memset(out, 0, sizeof *out);
-    DD_TRY(pick_timesteps(out, spec, err));
-
     double train[DD_TRAIN_STEPS];
     train_alpha_bar(train);
 
@@ -110,5 +156,20 @@ dd_status dd_schedule_build(dd_schedule *out, const char *spec, dd_err *err)
         out->posterior_mean_xt[i] = (1.0 - prev) * sqrt(1.0 - beta) / (1.0 - ab);
     }
     for (int i = 0; i < out->n; i++) out->posterior_log_var[i] = log(out->posterior_var[i > 0 ? i : 1]);
+}
+
+dd_status dd_schedule_build(dd_schedule *out, const char *spec, dd_err *err)
+{
+    memset(out, 0, sizeof *out);
+    DD_TRY(pick_timesteps(out, spec, err));
+    fill_tables(out);
+    return DD_OK;
+}
+
+dd_status dd_schedule_build_multistep(dd_schedule *out, const char *spec, dd_err *err)
+{
+    memset(out, 0, sizeof *out);
+    DD_TRY(pick_multistep(out, spec, err));
+    fill_tables(out);
     return DD_OK;
 }

@@ -25,4 +25,9 @@ typedef struct dd_schedule {
  * Fractional positions accumulate in float64 and are rounded half to even. ERR_ARG names spec. */
 dd_status dd_schedule_build(dd_schedule *out, const char *spec, dd_err *err);
 
+/* The timesteps of the multistep solvers of diffusers (0.30.3, timestep_spacing): spec is "20" or "linspace20": 20 of the
+ * 21 positions that divide 0..999 evenly, without 0; "leading20": whole strides of floor(1000 / 21) from one stride on;
+ * "trailing20": every 1000 / 20 steps back from 999. 2 to 999 steps. ERR_ARG names spec. */
+dd_status dd_schedule_build_multistep(dd_schedule *out, const char *spec, dd_err *err);
+
 #endif

@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "host/sample/solver_multistep.h"
+
 /* Posterior q(x_prev | x, x0): mean of both, log variance between two bounds. */
 static void ddpm_row(float *row, const dd_schedule *s, int i, int learn_sigma)
 {
@@ -29,8 +31,7 @@ static void ddim_row(float *row, const dd_schedule *s, int i, double eta)
 dd_status dd_solver_coefs(float *coef, const dd_schedule *sch, dd_solver solver, double eta, int learn_sigma,
                           dd_err *err)
 {
-    if (solver != DD_SOLVER_DDPM && solver != DD_SOLVER_DDIM)
-        return DD_FAIL(err, DD_ERR_ARG, "solver %d is neither ddpm nor ddim", (int)solver);
+    if (!dd_solver_known(solver)) return DD_FAIL(err, DD_ERR_ARG, "solver %d is not known", (int)solver);
     if (!(eta >= 0.0 && eta <= 1.0)) /* also refuses NaN */
         return DD_FAIL(err, DD_ERR_ARG, "eta %g is out of range: from 0 (no noise) to 1 (as much as ddpm)", eta);
     if (sch->n < 2 || sch->n > DD_TRAIN_STEPS)
@@ -43,7 +44,8 @@ dd_status dd_solver_coefs(float *coef, const dd_schedule *sch, dd_solver solver,
         row[DD_COEF_X] = (float)sqrt(1.0 / sch->alpha_bar[i]);
         row[DD_COEF_E] = (float)sqrt(1.0 / sch->alpha_bar[i] - 1.0);
         if (solver == DD_SOLVER_DDPM) ddpm_row(row, sch, i, learn_sigma);
-        else ddim_row(row, sch, i, eta);
+        else if (solver == DD_SOLVER_DDIM) ddim_row(row, sch, i, eta);
+        else dd_multistep_row(row, sch, k, solver == DD_SOLVER_UNIPC);
     }
     return DD_OK;
 }

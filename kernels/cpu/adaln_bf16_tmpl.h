@@ -7,9 +7,11 @@
 #include "kernels/cpu/bf16_insn.h"
 
 /* y: the row in its first block. */
-static void adaln_bf16_row(const float *x, uint16_t *y, const float *shift, const float *scale, int d)
+static void adaln_bf16_row(const dd_adaln_args *g, const float *x, uint16_t *y, const float *cond)
 {
-    const adaln_norm norm = adaln_statistics(x, d);
+    const int d = g->d;
+    const float *shift = cond + g->shift, *scale = cond + g->scale;
+    const adaln_norm norm = adaln_statistics(x, d, g->eps);
     for (int i = 0; i < d; i += DD_BLOCK, y += DD_BLOCK * DD_BLOCK) {
         const int left = d - i;
         vf low = adaln_values(norm, x + i, shift + i, scale + i, left), high = vsplat(0);
@@ -32,8 +34,7 @@ static void adaln_bf16_task(void *arg, int item, int thread)
     for (int64_t i = first; i < last; i++) {
         const int64_t row = dd_row_at(&g->rows, i);
         const float *cond = dd_cond_at(&g->cond, j->step, row / g->s);
-        adaln_bf16_row(g->x + row * g->d, (uint16_t *)g->y + dd_block_at(g->ldy, i, 0), cond + g->shift,
-                       cond + g->scale, g->d);
+        adaln_bf16_row(g, g->x + row * g->d, (uint16_t *)g->y + dd_block_at(g->ldy, i, 0), cond);
     }
 }
 

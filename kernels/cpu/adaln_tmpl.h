@@ -5,9 +5,11 @@
  * Precision: float32, see adaln_vec.h. */
 #include "kernels/cpu/adaln_vec.h"
 
-static void adaln_row(const float *x, float *y, const float *shift, const float *scale, int d)
+static void adaln_row(const dd_adaln_args *g, const float *x, float *y, const float *cond)
 {
-    const adaln_norm norm = adaln_statistics(x, d);
+    const int d = g->d;
+    const float *shift = cond + g->shift, *scale = cond + g->scale;
+    const adaln_norm norm = adaln_statistics(x, d, g->eps);
     for (int i = 0; i < d; i += DD_VL) {
         const int left = d - i;
         const vf value = adaln_values(norm, x + i, shift + i, scale + i, left);
@@ -25,7 +27,7 @@ static void adaln_task(void *arg, int item, int thread)
     for (int64_t i = first; i < last; i++) {
         const int64_t row = dd_row_at(&g->rows, i);
         const float *cond = dd_cond_at(&g->cond, j->step, row / g->s);
-        adaln_row(g->x + row * g->d, (float *)g->y + i * g->ldy, cond + g->shift, cond + g->scale, g->d);
+        adaln_row(g, g->x + row * g->d, (float *)g->y + i * g->ldy, cond);
     }
 }
 

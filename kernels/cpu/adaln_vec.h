@@ -12,7 +12,7 @@ typedef struct adaln_norm {
     float mean, off, rstd;
 } adaln_norm;
 
-DD_INLINE adaln_norm adaln_statistics(const float *x, int d)
+DD_INLINE adaln_norm adaln_statistics(const float *x, int d, float eps)
 {
     const int whole = d / (4 * DD_VL) * (4 * DD_VL);
     vf a[4] = {vsplat(0), vsplat(0), vsplat(0), vsplat(0)};
@@ -38,7 +38,7 @@ DD_INLINE adaln_norm adaln_statistics(const float *x, int d)
         rest_square += t * t;
     }
     const float off = (sum + rest) / n, var = (square + rest_square) / n - off * off;
-    return (adaln_norm){.mean = mean, .off = off, .rstd = 1.0f / sqrtf(var + DD_LN_EPS)};
+    return (adaln_norm){.mean = mean, .off = off, .rstd = 1.0f / sqrtf(var + eps)};
 }
 
 /* The first n > 0 values from p on, at most a vector. */

@@ -4,6 +4,8 @@
 
 #include "kernels/cpu/amx_attention.h"
 #include "kernels/cpu/amx_gemm.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/pixel_attention.h"
 
 const char *dd_cpu_isa_name(dd_cpu_isa isa)
 {
@@ -44,9 +46,13 @@ bool dd_cpu_has_bf16(dd_cpu_isa isa) { return isa == DD_ISA_AVX512BF16 || isa ==
 size_t dd_cpu_scratch_bytes(int32_t max_tokens, int32_t head_dim, int32_t router_hidden)
 {
     (void)router_hidden; /* any number of hidden units fits: they are reduced panel by panel */
-    const size_t needs[] = {DD_SCRATCH_MIN, sizeof(dd_amx_gemm_scratch), dd_cpu_attention_scratch(max_tokens, head_dim),
-                            dd_cpu_attention_bf16_scratch(max_tokens, head_dim),
-                            dd_amx_attention_scratch(max_tokens, head_dim)};
+    const int32_t e = head_dim <= DD_MAX_HEAD_DIM ? head_dim : 0; /* a head that is wider is pixel_attention's */
+    const size_t needs[] = {DD_SCRATCH_MIN,
+                            sizeof(dd_amx_gemm_scratch),
+                            dd_cpu_attention_scratch(max_tokens, e),
+                            dd_cpu_attention_bf16_scratch(max_tokens, e),
+                            dd_amx_attention_scratch(max_tokens, e),
+                            dd_cpu_pixel_attention_scratch(max_tokens, head_dim)};
     size_t most = 0;
     for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++) most = needs[i] > most ? needs[i] : most;
     return most;

@@ -35,7 +35,8 @@ bool dd_cpu_prefers_bf16(dd_cpu_isa isa);    /* and are faster so on this CPU */
 const dd_ops *dd_cpu_ops(dd_cpu_isa isa);
 
 /* Private scratch per thread that the ops need (exec->scratch, 64-byte aligned): attention over up to max_tokens
- * tokens of heads of head_dim, routers of router_hidden. Zeros mean that the op is not used. */
+ * tokens of heads of head_dim, or over as many pixels of head_dim channels, routers of router_hidden. Zeros mean that the op
+ * is not used. */
 size_t dd_cpu_scratch_bytes(int32_t max_tokens, int32_t head_dim, int32_t router_hidden);
 
 /* Bytes of a packed weight; 0 where the description is no matrix. One layout of float32 and one of bf16 for all

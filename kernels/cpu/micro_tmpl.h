@@ -65,33 +65,99 @@ DD_INLINE const float *row_at(const rows_at *a, const int r)
     return r % 4 == 0 ? p : r % 4 == 1 ? p + a->one : r % 4 == 2 ? p + 2 * a->one : p + a->three;
 }
 
-/* One k of mr rows x (nv vectors and perhaps a half). Of a pair of panels the vectors hold 16 columns of the first, 16
- * of the second, and 8 of each. All bounds are constants after inlining. */
-DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], void *ch, const rows_at *a,
-                       int64_t k, const float *w)
+#if DD_HALF
+typedef vh half_sum;
+#else
+typedef char half_sum; /* none */
+#endif
+
+/* What the panel has at one k, from w on: nv vectors and perhaps a half. Of a pair of panels the vectors hold 16 columns of
+ * the first, 16 of the second, which is `other` away, and 8 of each. All bounds are constants after inlining. */
+DD_INLINE void columns_at(const int nv, const int half, const float *w, int64_t other, vf *b, half_sum *bh)
 {
-    vf b[DD_STRIP];
     DD_UNROLL(3)
     for (int v = 0; v < nv; v++) b[v] = vload(w + v * DD_VL);
 #if DD_HALF
     if (half == DD_PAIR) {
-        b[1] = vload(w + a->other);
-        b[2] = vjoin(vload_h(w + DD_VL), vload_h(w + a->other + DD_VL));
+        b[1] = vload(w + other);
+        b[2] = vjoin(vload_h(w + DD_VL), vload_h(w + other + DD_VL));
     }
-    vh *h = ch, bh = half == 1 ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
+    *bh = half == 1 ? vload_h(w + nv * DD_VL) : vlow(vsplat(0));
 #else
-    (void)ch;
     (void)half;
+    (void)other;
+    *bh = 0;
 #endif
+}
+
+/* The sums of a row go on with a value of it. */
+DD_INLINE void row_add(const int nv, const int half, vf *c, half_sum *h, float value, const vf *b, half_sum bh)
+{
+    const vf x = vsplat(value);
+    DD_UNROLL(3)
+    for (int v = 0; v < nv; v++) vfma_into(&c[v], x, b[v]);
+#if DD_HALF
+    if (half == 1) *h = vfma_h(vlow(x), bh, *h);
+#else
+    (void)half;
+    (void)h;
+    (void)bh;
+#endif
+}
+
+/* Sums of mr rows: those that are in acc, or zeros. */
+DD_INLINE void sums_begin(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], half_sum *h, const float *acc,
+                          int64_t ld_acc, int add)
+{
     DD_UNROLL(8)
     for (int r = 0; r < mr; r++) {
-        const vf x = vsplat(row_at(a, r)[k]);
         DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) vfma_into(&c[r][v], x, b[v]);
+        for (int v = 0; v < nv; v++) c[r][v] = add ? vload(acc + r * ld_acc + v * DD_VL) : vsplat(0);
 #if DD_HALF
-        if (half == 1) h[r] = vfma_h(vlow(x), bh, h[r]);
+        if (half == DD_PAIR && add) {
+            const float *sums = acc + r * ld_acc;
+            c[r][1] = vload(sums + 24);
+            c[r][2] = vjoin(vload_h(sums + 16), vload_h(sums + 40));
+        }
+        if (half == 1) h[r] = add ? vload_h(acc + r * ld_acc + nv * DD_VL) : vlow(vsplat(0));
+#else
+        (void)half;
+        (void)h;
 #endif
     }
+}
+
+DD_INLINE void sums_end(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], const half_sum *h, float *acc,
+                        int64_t ld_acc)
+{
+    DD_UNROLL(8)
+    for (int r = 0; r < mr; r++) {
+        DD_UNROLL(3)
+        for (int v = 0; v < nv && half != DD_PAIR; v++) vstore(acc + r * ld_acc + v * DD_VL, c[r][v]);
+#if DD_HALF
+        if (half == DD_PAIR) {
+            float *sums = acc + r * ld_acc;
+            vstore(sums, c[r][0]);
+            vstore(sums + 24, c[r][1]);
+            vstore_low(sums + 16, vlow(c[r][2]));
+            vstore_low(sums + 40, vhigh(c[r][2]));
+        }
+        if (half == 1) vstore_h(acc + r * ld_acc + nv * DD_VL, h[r]);
+#else
+        (void)h;
+#endif
+    }
+}
+
+/* One k of mr rows. */
+DD_INLINE void micro_k(const int mr, const int nv, const int half, vf (*c)[DD_STRIP], half_sum *h, const rows_at *a,
+                       int64_t k, const float *w)
+{
+    vf b[DD_STRIP];
+    half_sum bh;
+    columns_at(nv, half, w, a->other, b, &bh);
+    DD_UNROLL(8)
+    for (int r = 0; r < mr; r++) row_add(nv, half, c[r], &h[r], row_at(a, r)[k], b, bh);
 }
 
 DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv, const int half)
@@ -99,24 +165,8 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
     vf c[DD_MR][DD_STRIP];
     float *acc = t->acc + row * t->ld_acc + col;
     const int64_t ldw = half == DD_PAIR ? 24 : DD_WIDE ? nv * DD_VL + half * 8 : t->ldw;
-#if DD_HALF
-    vh h[DD_MR];
-#else
-    char h[1];
-#endif
-    DD_UNROLL(8)
-    for (int r = 0; r < mr; r++) {
-        DD_UNROLL(3)
-        for (int v = 0; v < nv; v++) c[r][v] = t->add ? vload(acc + r * t->ld_acc + v * DD_VL) : vsplat(0);
-#if DD_HALF
-        if (half == DD_PAIR && t->add) {
-            const float *sums = acc + r * t->ld_acc;
-            c[r][1] = vload(sums + 24);
-            c[r][2] = vjoin(vload_h(sums + 16), vload_h(sums + 40));
-        }
-        if (half == 1) h[r] = t->add ? vload_h(acc + r * t->ld_acc + nv * DD_VL) : vlow(vsplat(0));
-#endif
-    }
+    half_sum h[DD_MR];
+    sums_begin(mr, nv, half, c, h, acc, t->ld_acc, t->add);
     rows_at a = {.row0 = t->a + row * t->lda, .one = t->lda, .three = 3 * t->lda, .other = t->other};
     a.row4 = mr > 4 ? a.row0 + 4 * t->lda : a.row0;
     __asm__("" : "+r"(a.one), "+r"(a.three)); /* not to be taken apart into eight pointers */
@@ -138,76 +188,77 @@ DD_INLINE void micro(const tile *t, int row, int col, const int mr, const int nv
         }
     }
     for (int k = 0; k < t->tail; k++) micro_k(mr, nv, half, c, h, &a, k, w + k * ldw);
-    DD_UNROLL(8)
-    for (int r = 0; r < mr; r++) {
-        DD_UNROLL(3)
-        for (int v = 0; v < nv && half != DD_PAIR; v++) vstore(acc + r * t->ld_acc + v * DD_VL, c[r][v]);
-#if DD_HALF
-        if (half == DD_PAIR) {
-            float *sums = acc + r * t->ld_acc;
-            vstore(sums, c[r][0]);
-            vstore(sums + 24, c[r][1]);
-            vstore_low(sums + 16, vlow(c[r][2]));
-            vstore_low(sums + 40, vhigh(c[r][2]));
-        }
-        if (half == 1) vstore_h(acc + r * t->ld_acc + nv * DD_VL, h[r]);
-#endif
-    }
+    sums_end(mr, nv, half, c, h, acc, t->ld_acc);
 }
 
-/* Out of line, one function per shape. */
-#define DD_MICRO(mr, nv, half)                                                                        \
-    static __attribute__((noinline)) void micro_##mr##_##nv##_##half(const tile *t, int row, int col) \
-    {                                                                                                 \
-        micro(t, row, col, mr, nv, half);                                                             \
+/* Out of line, one function per shape of a kernel f: f_ROWS_VECTORS_HALF. */
+typedef void micro_fn(const void *t, int row, int col);
+#define DD_MICRO(f, mr, nv, half)                                                                   \
+    static __attribute__((noinline)) void f##_##mr##_##nv##_##half(const void *t, int row, int col) \
+    {                                                                                               \
+        f(t, row, col, mr, nv, half);                                                               \
     }
-#define DD_MICRO_ROWS(nv, half) DD_MICRO(1, nv, half) DD_MICRO(2, nv, half) DD_MICRO(4, nv, half)
-typedef void micro_fn(const tile *t, int row, int col);
 #if DD_VL == 16
-#define DD_MICRO_SET(nv, half) DD_MICRO_ROWS(nv, half) DD_MICRO(8, nv, half)
-#define DD_MICRO_ENTRY(nv, half)                                                                   \
-    {                                                                                              \
-        micro_1_##nv##_##half, micro_2_##nv##_##half, micro_4_##nv##_##half, micro_8_##nv##_##half \
+#define DD_ROW_COUNTS 4
+#define DD_MICRO_SET(f, nv, half) \
+    DD_MICRO(f, 1, nv, half) DD_MICRO(f, 2, nv, half) DD_MICRO(f, 4, nv, half) DD_MICRO(f, 8, nv, half)
+#define DD_MICRO_ENTRY(f, nv, half)                                                        \
+    {                                                                                      \
+        f##_1_##nv##_##half, f##_2_##nv##_##half, f##_4_##nv##_##half, f##_8_##nv##_##half \
     }
-DD_MICRO_SET(0, 1)
-DD_MICRO_SET(1, 0)
-DD_MICRO_SET(1, 1)
-DD_MICRO_SET(2, 0)
-DD_MICRO_SET(2, 1)
-DD_MICRO_SET(3, 0)
-DD_MICRO_SET(3, 2)
-static micro_fn *const micro_table[][4] = {DD_MICRO_ENTRY(0, 1), DD_MICRO_ENTRY(1, 0), DD_MICRO_ENTRY(1, 1),
-                                           DD_MICRO_ENTRY(2, 0), DD_MICRO_ENTRY(2, 1), DD_MICRO_ENTRY(3, 0),
-                                           DD_MICRO_ENTRY(3, 2)}; /* by width; the last is a pair */
+#define DD_MICRO_SETS(f)  \
+    DD_MICRO_SET(f, 0, 1) \
+    DD_MICRO_SET(f, 1, 0) DD_MICRO_SET(f, 1, 1) DD_MICRO_SET(f, 2, 0) DD_MICRO_SET(f, 2, 1) DD_MICRO_SET(f, 3, 0)
+#define DD_MICRO_ENTRIES(f)                                                                             \
+    DD_MICRO_ENTRY(f, 0, 1), DD_MICRO_ENTRY(f, 1, 0), DD_MICRO_ENTRY(f, 1, 1), DD_MICRO_ENTRY(f, 2, 0), \
+        DD_MICRO_ENTRY(f, 2, 1), DD_MICRO_ENTRY(f, 3, 0)
 #else
-#define DD_MICRO_ENTRY(nv)                                   \
-    {                                                        \
-        micro_1_##nv##_0, micro_2_##nv##_0, micro_4_##nv##_0 \
+#define DD_ROW_COUNTS 3
+#define DD_MICRO_SET(f, nv) DD_MICRO(f, 1, nv, 0) DD_MICRO(f, 2, nv, 0) DD_MICRO(f, 4, nv, 0)
+#define DD_MICRO_ENTRY(f, nv)                          \
+    {                                                  \
+        f##_1_##nv##_0, f##_2_##nv##_0, f##_4_##nv##_0 \
     }
 #if DD_VL == 8
-DD_MICRO_ROWS(1, 0)
-DD_MICRO_ROWS(2, 0)
-DD_MICRO_ROWS(3, 0)
-static micro_fn *const micro_table[][3] = {DD_MICRO_ENTRY(1), DD_MICRO_ENTRY(2), DD_MICRO_ENTRY(3)};
+#define DD_MICRO_SETS(f) DD_MICRO_SET(f, 1) DD_MICRO_SET(f, 2) DD_MICRO_SET(f, 3)
+#define DD_MICRO_ENTRIES(f) DD_MICRO_ENTRY(f, 1), DD_MICRO_ENTRY(f, 2), DD_MICRO_ENTRY(f, 3)
 #else
-DD_MICRO_ROWS(2, 0)
-static micro_fn *const micro_table[][3] = {DD_MICRO_ENTRY(2)};
+#define DD_MICRO_SETS(f) DD_MICRO_SET(f, 2)
+#define DD_MICRO_ENTRIES(f) DD_MICRO_ENTRY(f, 2)
 #endif
 #endif
 
-/* rows <= 8 of a whole panel. */
-static void micro_rows(const tile *t, int rows)
+DD_MICRO_SETS(micro)
+#if DD_HALF
+DD_MICRO_SET(micro, 3, 2)
+#endif
+static micro_fn *const micro_table[][DD_ROW_COUNTS] = {
+    DD_MICRO_ENTRIES(micro),
+#if DD_HALF
+    DD_MICRO_ENTRY(micro, 3, 2) /* a pair */
+#endif
+};
+
+/* rows <= 8 of a panel of `width` columns, by the entries of a table that begin at `table`. */
+static void micro_walk(micro_fn *const (*table)[DD_ROW_COUNTS], const void *t, int width, int rows)
 {
-    const int strip = DD_STRIP * DD_VL, width = (int)t->ldw, pair = DD_HALF && t->other != 0 ? 4 : 0;
+    const int strip = DD_STRIP * DD_VL;
     for (int row = 0; row < rows;) {
         int log = 0;
         while (2 << log <= DD_MR && 2 << log <= rows - row) log++;
         for (int col = 0; col < width; col += strip) {
             const int w = width - col < strip ? width - col : strip;
-            micro_table[w / 8 - 1 + pair][log](t, row, col);
+            table[w / 8 - 1][log](t, row, col);
         }
         row += 1 << log;
     }
+}
+
+/* rows <= 8 of a whole panel. */
+static void micro_rows(const tile *t, int rows)
+{
+    const int pair = DD_HALF && t->other != 0 ? 4 : 0; /* behind those for single panels */
+    micro_walk(micro_table + pair, t, (int)t->ldw, rows);
 }
 
 #endif

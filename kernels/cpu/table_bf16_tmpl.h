@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The table of an instruction set with bf16. The including file sets DD_TABLE and defines gemm_bf16, attention_bf16 and
- * adaln_bf16; everything that is float32 goes to the kernels of AVX-512, so that a float32 run is the same there. */
-#include "kernels/cpu/work.h"
+ * The table of an instruction set with bf16. The including file sets DD_TABLE and defines gemm_bf16, conv2d_bf16 and so
+ * on; everything that is float32 goes to the kernels of AVX-512, so that a float32 run is the same there. */
+#include "kernels/cpu/picture.h"
 
 #define DD_AVX512(op) \
     static dd_status op(const dd_exec *exec, const dd_##op##_args *args) { return dd_cpu_ops_avx512.op(exec, args); }
@@ -17,6 +17,9 @@ DD_AVX512(gated_add)
 DD_AVX512(route)
 DD_BY_FORMAT(adaln, y_format)
 DD_BY_FORMAT(gemm, a_format)
+DD_BY_FORMAT(conv2d, src_format)
+DD_BY_FORMAT(group_norm, y_format)
+DD_BY_FORMAT(pixel_attention, qkv_format)
 DD_BY_FORMAT(attention, qkv_format)
 
 const dd_ops DD_TABLE = {
@@ -32,4 +35,9 @@ const dd_ops DD_TABLE = {
     .noise = dd_cpu_noise,
     .solve = dd_cpu_solve,
     .copy = dd_cpu_copy,
+    .to_pixels = dd_cpu_to_pixels,
+    .conv2d = conv2d,
+    .group_norm = group_norm,
+    .pixel_attention = pixel_attention,
+    .to_planes = dd_cpu_to_planes,
 };

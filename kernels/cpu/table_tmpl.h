@@ -4,9 +4,12 @@
 
 #include "kernels/cpu/adaln_tmpl.h"
 #include "kernels/cpu/attention_tmpl.h"
+#include "kernels/cpu/conv2d_tmpl.h"
 #include "kernels/cpu/gated_add_tmpl.h"
 #include "kernels/cpu/gemm_tmpl.h"
+#include "kernels/cpu/group_norm_tmpl.h"
 #include "kernels/cpu/patch_embed_tmpl.h"
+#include "kernels/cpu/pixel_attention_tmpl.h"
 #include "kernels/cpu/route_tmpl.h"
 
 const dd_ops DD_TABLE = {
@@ -22,4 +25,9 @@ const dd_ops DD_TABLE = {
     .noise = dd_cpu_noise,
     .solve = dd_cpu_solve,
     .copy = dd_cpu_copy,
+    .to_pixels = dd_cpu_to_pixels,
+    .conv2d = conv2d,
+    .group_norm = group_norm,
+    .pixel_attention = pixel_attention,
+    .to_planes = dd_cpu_to_planes,
 };

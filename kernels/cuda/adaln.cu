@@ -4,7 +4,7 @@
 // Thread mapping: a warp per row, lanes along it; warps past the count of rows leave.
 // Budget: at most 40 registers, no shared memory, at least 12 blocks. The row is read three times, from the L1 cache after the
 // first.
-// Preconditions: ldy >= D; idx only with a count.
+// Preconditions: ldy >= D; eps > 0; idx only with a count.
 // Precision: float32. Two passes; the second also sums x - mean and corrects mean and variance by it (Chan's corrected
 // two-pass form), so that a large mean costs no accuracy. Sums have a fixed order: a row does not depend on the others.
 #include "kernels/cuda/common.cuh"
@@ -32,7 +32,7 @@ static __global__ void __launch_bounds__(WARPS *DD_WARP)
         square = fmaf(t, t, square);
     }
     off = warp_sum(off) / n;
-    const float var = warp_sum(square) / n - off * off, rstd = 1.0f / sqrtf(var + DD_LN_EPS);
+    const float var = warp_sum(square) / n - off * off, rstd = 1.0f / sqrtf(var + a.eps);
     for (int j = lane; j < d; j += DD_WARP) {
         const float normal = ((x[j] - mean) - off) * rstd;
         y[j] = rounded<Y>(fmaf(normal, 1.0f + scale[j], shift[j]));
@@ -44,7 +44,7 @@ dd_status dd_cuda_adaln(const dd_exec *exec, const dd_adaln_args *args)
     if (!exec_ok(exec) || args == NULL || args->x == NULL || args->y == NULL) return DD_ERR_ARG;
     if (args->r <= 0 || args->s <= 0 || args->d <= 0 || !cond_table_ok(&args->cond)) return DD_ERR_ARG;
     const int64_t all = (int64_t)args->r * args->s, blocks = ceil_div(all, WARPS);
-    if (args->ldy < args->d || !rows_ok(&args->rows) || !grid_ok(blocks, 1)) return DD_ERR_ARG;
+    if (!(args->eps > 0) || args->ldy < args->d || !rows_ok(&args->rows) || !grid_ok(blocks, 1)) return DD_ERR_ARG;
     const unsigned x = (unsigned)blocks, threads = WARPS * DD_WARP;
     switch (args->y_format) {
     case DD_FMT_F32: adaln_kernel<float><<<x, threads, 0, stream_of(exec)>>>(*args, all, exec->step); break;

@@ -12,24 +12,7 @@
 // w alone, whatever m, the other rows or slices are.
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/gemm_mma.h"
-
-#define TILE 64
-#define DEPTH 32
-#define ROWS 8
-#define COLS 4
-#define SIDE (TILE / COLS)
-#define THREADS (TILE / ROWS * SIDE)
-#define CHUNKS (DEPTH / DD_CHUNK)
-#define STRIDE (THREADS / CHUNKS) // rows of a panel that the block loads at once
-#define LOADS (TILE / STRIDE)
-
-// TILE rows of a matrix, DEPTH values of each, transposed; zero outside of the matrix. Row r of chunk c is in column
-// r ^ 8c, so that the transposing writes of a warp, 8 rows of 4 chunks, fall into different banks.
-struct panel {
-    float v[DEPTH][TILE];
-};
-
-static __device__ __forceinline__ int panel_column(int row, int chunk) { return row ^ chunk * DD_CHUNK; }
+#include "kernels/cuda/panel.cuh"
 
 // rows: those that this thread loads from, NULL outside of the matrix.
 template <class T>
@@ -46,25 +29,6 @@ static __device__ __forceinline__ void panel_load(panel &p, const T *const (&row
 #pragma unroll
         for (int i = 0; i < DD_CHUNK; i++) p.v[chunk * DD_CHUNK + i][column] = v[i];
     }
-}
-
-static __device__ __forceinline__ void multiply(float (&acc)[ROWS][COLS], const panel &a, const panel &b)
-{
-    const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
-#pragma unroll 1
-    for (int chunk = 0; chunk < CHUNKS; chunk++)
-#pragma unroll
-        for (int i = 0; i < DD_CHUNK; i++) {
-            const float *row = a.v[chunk * DD_CHUNK + i], *column = b.v[chunk * DD_CHUNK + i];
-            float x[ROWS], y[COLS];
-            load_chunk(x, row + panel_column(ty * ROWS, chunk));
-#pragma unroll
-            for (int c = 0; c < COLS; c++) y[c] = column[panel_column(tx + c * SIDE, chunk)];
-#pragma unroll
-            for (int r = 0; r < ROWS; r++)
-#pragma unroll
-                for (int c = 0; c < COLS; c++) acc[r][c] = fmaf(x[r], y[c], acc[r][c]);
-        }
 }
 
 // acc comes back changed: its rows move up, one after the other, for registers cannot be indexed and the epilogue is long.

@@ -387,13 +387,19 @@ static int64_t active(dd_slices device, dd_slices host, int32_t step, int64_t wi
     return host.pool ? (int64_t)host.pool[host.offset[step]] * DD_CHUNK : -1;
 }
 
-bool dd_cuda_lt_takes(const dd_gemm_args *g, int32_t step, dd_lt_size *size)
+bool dd_cuda_lt_size(const dd_gemm_args *g, int32_t step, dd_lt_size *size)
 {
     const dd_packed *w = g->w;
     if (g->rows.idx || g->rows.count) return false;
     *size = dd_lt_size{g->m, active(g->n, g->host_n, step, w->n), active(g->k, g->host_k, step, w->k),
                        g->n.pool != NULL || g->k.pool != NULL};
-    if (size->n <= 0 || size->k <= 0 || !grid_ok(g->m, ceil_div(size->n, COLS))) return false;
+    return size->n > 0 && size->k > 0;
+}
+
+bool dd_cuda_lt_takes(const dd_gemm_args *g, int32_t step, dd_lt_size *size)
+{
+    const dd_packed *w = g->w;
+    if (!dd_cuda_lt_size(g, step, size) || !grid_ok(g->m, ceil_div(size->n, COLS))) return false;
     if (w->as == DD_F32) return vector_ok<float>(g->a, g->lda) && vector_ok<float>(w->data, w->k);
     return g->a_format == DD_FMT_BF16 && vector_ok<bf16>(g->a, g->lda) && vector_ok<bf16>(w->data, w->k);
 }

@@ -78,6 +78,9 @@ typedef struct dd_lt_size {
     bool sliced;
 } dd_lt_size;
 
+/* The size at a step of a GEMM of which the host knows it. False: it does not. */
+bool dd_cuda_lt_size(const dd_gemm_args *args, int32_t step, dd_lt_size *size);
+
 /* Would an engine take these arguments at a step, which the own kernel accepts? The library may still know no way. */
 bool dd_cuda_lt_takes(const dd_gemm_args *args, int32_t step, dd_lt_size *size);
 

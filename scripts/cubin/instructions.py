@@ -20,7 +20,7 @@ LISTED_ONLY = {"HMMA", "HGMMA", "IMMA", "DMMA", "QMMA", "LDSM", "LDGSTS", "UTMAL
 LOCAL = {"LDL", "STL"}
 NEEDS_CLAIMS = re.compile(r"^\s*(?:@\S+\s+)?(?:mma|wgmma|wmma|ldmatrix|cp\.async)\.", re.M)  # in PTX
 LABEL = re.compile(r"^\.text\.(\w+):")
-OPCODE = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
+OPCODE = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.x]*)")
 
 
 def opcodes(nvdisasm, cubin):

@@ -51,7 +51,7 @@ def main(folder, *sources):
     if faults or not rows:
         sys.exit(1)
     print(f"ptxas: {len(rows)} reports of {len(sources)} files, all within their budgets")
-    return {source: own for source, (own, _) in found.items()}, archs
+    return {source: own for source, (own, _) in found.items()}, [arch for arch in archs if arch.isdigit()]
 
 
 if __name__ == "__main__":

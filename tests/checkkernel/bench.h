@@ -14,8 +14,9 @@ typedef struct ck_bench_case {
     dd_op_id op;
     int m, n, unit, parts, k, k_unit; /* GEMM; m: rows of the other ops too */
     dd_epilogue epilogue;
-    bool half; /* every other unit, of N or, with k_unit, of K; every other head */
-    int rows;  /* of a row list, 0: none */
+    bool half;                    /* every other unit, of N or, with k_unit, of K; every other head */
+    int rows;                     /* of a row list, 0: none */
+    int size, c, ksize, upsample; /* pictures: of size x size pixels with c channels */
 } ck_bench_case;
 
 extern const ck_bench_case ck_bench_cases[];
@@ -35,6 +36,20 @@ typedef struct ck_bench_work {
 
 dd_status ck_bench_open(ck_bench_work *w, const ck_bench_case *c, const ck_impl *impl, dd_format format);
 void ck_bench_close(ck_bench_work *w);
+
+/* For cases: memory that is freed with them, filled where it says so. */
+void *ck_bench_own(ck_bench_work *w, size_t bytes);
+float *ck_bench_numbers(ck_bench_work *w, size_t n);
+/* A matrix of small numbers in any format; a whole number of blocks of rows. */
+void *ck_bench_matrix(ck_bench_work *w, dd_format format, int64_t rows, int64_t ld);
+/* Weights that keep the size of their inputs, as those of trained models do: arguments of GELU stay near 0. */
+float *ck_bench_weight_numbers(ck_bench_work *w, int64_t n, int64_t k);
+/* Packs as many copies as `total` bytes hold, one at least. */
+dd_status ck_bench_weights(ck_bench_work *w, const ck_impl *impl, const dd_weight_desc *desc, size_t total);
+
+dd_status ck_bench_conv2d(ck_bench_work *w, const ck_bench_case *c, const ck_impl *impl, dd_format format);
+dd_status ck_bench_group_norm(ck_bench_work *w, const ck_bench_case *c, dd_format format);
+dd_status ck_bench_pixel_attention(ck_bench_work *w, const ck_bench_case *c, const ck_impl *impl, dd_format format);
 
 typedef struct ck_bench_result {
     const ck_bench_case *c;

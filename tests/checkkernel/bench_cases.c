@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What is timed: the shapes of DiT-XL/2 at batch 1 with guidance (two rows of 256 tokens), dense, at half width, with
- * half of the tokens. */
+ * half of the tokens; and those of the decoder of Stable Diffusion's VAE for a picture of 256 x 256. */
 #define _GNU_SOURCE /* madvise */
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +21,10 @@
 #define PROJ(label, m, half) GEMM(label, m, D, D, 1, D, 72, DD_EPI_RESIDUAL, half, 0)
 #define FC1(label, m, half, rows) GEMM(label, m, 4 * D, 288, 1, D, 0, DD_EPI_GELU, half, rows)
 #define FC2(label, m, half, rows) GEMM(label, m, D, D, 1, 4 * D, 288, DD_EPI_RESIDUAL, half, rows)
+#define CONV(label, size_, c_, n_, ksize_, up)                                                              \
+    {                                                                                                       \
+        .name = label, .op = DD_OP_conv2d, .size = size_, .c = c_, .n = n_, .ksize = ksize_, .upsample = up \
+    }
 
 const ck_bench_case ck_bench_cases[] = {
     QKV("qkv, 512 rows", 512, false),
@@ -46,11 +50,27 @@ const ck_bench_case ck_bench_cases[] = {
     {.name = "gated_add, 16 branches, 512 rows", .op = DD_OP_gated_add, .m = 512},
     {.name = "gated_add, 16 branches, 256 of 512 rows", .op = DD_OP_gated_add, .m = 512, .rows = 256},
     {.name = "route, 512 rows", .op = DD_OP_route, .m = 512},
+    CONV("512 to 512, 32 x 32", 32, 512, 512, 3, 0),
+    CONV("512 to 512, 64 x 64", 64, 512, 512, 3, 0),
+    CONV("256 to 256, 128 x 128", 128, 256, 256, 3, 0),
+    CONV("128 to 128, 256 x 256", 256, 128, 128, 3, 0),
+    CONV("512 to 256, 128 x 128", 128, 512, 256, 3, 0),
+    CONV("256 to 128, 256 x 256", 256, 256, 128, 3, 0),
+    CONV("512 to 512, 32 x 32 to 64 x 64", 64, 512, 512, 3, 1),
+    CONV("512 to 512, 64 x 64 to 128 x 128", 128, 512, 512, 3, 1),
+    CONV("256 to 256, 128 x 128 to 256 x 256", 256, 256, 256, 3, 1),
+    CONV("512 to 256, 128 x 128, 1 x 1", 128, 512, 256, 1, 0),
+    CONV("8 to 512, 32 x 32", 32, 8, 512, 3, 0),
+    CONV("128 to 8, 256 x 256", 256, 128, 8, 3, 0),
+    {.name = "512 channels, 64 x 64, SiLU", .op = DD_OP_group_norm, .size = 64, .c = 512},
+    {.name = "128 channels, 256 x 256, SiLU", .op = DD_OP_group_norm, .size = 256, .c = 128},
+    {.name = "512 channels, 32 x 32", .op = DD_OP_pixel_attention, .size = 32, .c = 512},
+    {.name = "512 channels, 64 x 64", .op = DD_OP_pixel_attention, .size = 64, .c = 512},
 };
 const int ck_bench_n = CK_COUNT(ck_bench_cases);
 
 /* Large blocks lie in large pages, as those of the backend do. */
-static void *own(ck_bench_work *w, size_t bytes)
+void *ck_bench_own(ck_bench_work *w, size_t bytes)
 {
     const size_t page = (size_t)1 << 21, whole = (bytes + page - 1) / page * page;
     void *p = bytes < page ? ck_alloc(bytes) : aligned_alloc(page, whole);
@@ -64,36 +84,35 @@ static void *own(ck_bench_work *w, size_t bytes)
     return w->owned[w->n_owned++] = p;
 }
 
-static float *numbers(ck_bench_work *w, size_t n)
+float *ck_bench_numbers(ck_bench_work *w, size_t n)
 {
     ck_rng r = ck_rng_open(1, "bench");
-    float *p = own(w, n * sizeof *p);
+    float *p = ck_bench_own(w, n * sizeof *p);
     ck_fill(&r, p, n, CK_NORMAL);
     return p;
 }
 
-/* Weights that keep the size of their inputs, as those of trained models do: arguments of GELU stay near 0. */
-static float *weight_numbers(ck_bench_work *w, int64_t n, int64_t k)
+float *ck_bench_weight_numbers(ck_bench_work *w, int64_t n, int64_t k)
 {
-    float *p = numbers(w, (size_t)(n * k));
+    float *p = ck_bench_numbers(w, (size_t)(n * k));
     for (int64_t i = 0; i < n * k; i++) p[i] *= (float)(1 / sqrt((double)k));
     return p;
 }
 
-/* A matrix of small numbers in any format; a whole number of blocks of rows. */
-static void *matrix(ck_bench_work *w, dd_format format, int64_t rows, int64_t ld)
+void *ck_bench_matrix(ck_bench_work *w, dd_format format, int64_t rows, int64_t ld)
 {
     const size_t n = (size_t)((rows + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK * ld);
     ck_rng r = ck_rng_open(2, "bench");
-    if (format == DD_FMT_F32) return numbers(w, n);
-    uint16_t *p = own(w, n * sizeof *p);
+    if (format == DD_FMT_F32) return ck_bench_numbers(w, n);
+    uint16_t *p = ck_bench_own(w, n * sizeof *p);
     for (size_t i = 0; i < n; i++) p[i] = dd_f32_to_bf16((float)ck_rng_normal(&r));
     return p;
 }
 
 static dd_slices every_other(ck_bench_work *w, int64_t width, int64_t unit)
 {
-    int32_t *pool = own(w, (size_t)(width / DD_CHUNK + 1) * sizeof *pool), *offset = own(w, sizeof *offset);
+    int32_t *pool = ck_bench_own(w, (size_t)(width / DD_CHUNK + 1) * sizeof *pool),
+            *offset = ck_bench_own(w, sizeof *offset);
     for (int64_t i = 0; i < width / DD_CHUNK; i++)
         if (i * DD_CHUNK / unit % 2 == 0) pool[++pool[0]] = (int32_t)i;
     return (dd_slices){pool, offset};
@@ -101,7 +120,7 @@ static dd_slices every_other(ck_bench_work *w, int64_t width, int64_t unit)
 
 static dd_row_list every_other_row(ck_bench_work *w, int rows)
 {
-    int32_t *idx = own(w, (size_t)rows * sizeof *idx), *count = own(w, sizeof *count);
+    int32_t *idx = ck_bench_own(w, (size_t)rows * sizeof *idx), *count = ck_bench_own(w, sizeof *count);
     for (int i = 0; i < rows; i++) idx[i] = 2 * i;
     *count = rows;
     return (dd_row_list){idx, count};
@@ -109,17 +128,17 @@ static dd_row_list every_other_row(ck_bench_work *w, int rows)
 
 static dd_cond_table conditions(ck_bench_work *w, int64_t width)
 {
-    int32_t *zero = own(w, 64);
-    return (dd_cond_table){numbers(w, (size_t)width), 0, 0, zero, zero};
+    int32_t *zero = ck_bench_own(w, 64);
+    return (dd_cond_table){ck_bench_numbers(w, (size_t)width), 0, 0, zero, zero};
 }
 
-static dd_status weights(ck_bench_work *w, const ck_impl *impl, const dd_weight_desc *desc, size_t total)
+dd_status ck_bench_weights(ck_bench_work *w, const ck_impl *impl, const dd_weight_desc *desc, size_t total)
 {
     const size_t bytes = impl->packed_bytes(impl, desc);
     dd_status st = bytes ? DD_OK : DD_ERR_ARG;
     while (st == DD_OK && w->n_weights < CK_MAX_WEIGHTS &&
            (w->n_weights == 0 || bytes * (size_t)w->n_weights < total)) {
-        st = impl->pack(impl, desc, own(w, bytes), &w->weights[w->n_weights]);
+        st = impl->pack(impl, desc, ck_bench_own(w, bytes), &w->weights[w->n_weights]);
         w->n_weights++;
     }
     return st;
@@ -136,15 +155,15 @@ static dd_status open_gemm(ck_bench_work *w, const ck_bench_case *c, const ck_im
     g->c_format = c->epilogue == DD_EPI_RESIDUAL ? DD_FMT_F32 : c->epilogue == DD_EPI_GELU ? format : qkv;
     if (c->parts > 1 && format != DD_FMT_F32) g->c_unit = (c->unit + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
     g->ldc = g->c_unit ? n / c->unit * g->c_unit : n;
-    g->a = matrix(w, format, c->m, g->lda);
-    g->c = matrix(w, g->c_format, c->m, g->ldc);
-    g->bias = numbers(w, (size_t)c->n);
+    g->a = ck_bench_matrix(w, format, c->m, g->lda);
+    g->c = ck_bench_matrix(w, g->c_format, c->m, g->ldc);
+    g->bias = ck_bench_numbers(w, (size_t)c->n);
     if (c->epilogue == DD_EPI_RESIDUAL) g->gate = conditions(w, c->n);
     if (c->rows) g->rows = every_other_row(w, c->rows);
     if (c->half && c->k_unit) g->k = every_other(w, c->k, c->k_unit);
     else if (c->half) g->n = every_other(w, c->n, c->unit);
     const dd_weight_desc desc = {.name = "w",
-                                 .data = weight_numbers(w, c->n, c->k),
+                                 .data = ck_bench_weight_numbers(w, c->n, c->k),
                                  .dtype = DD_F32,
                                  .n = c->n,
                                  .k = c->k,
@@ -155,7 +174,7 @@ static dd_status open_gemm(ck_bench_work *w, const ck_bench_case *c, const ck_im
     w->flops = 2 * (double)live * (double)n * (double)k;
     w->bytes = size * (double)(n * k + live * k) +
                c_size * (double)(live * n) * (c->epilogue == DD_EPI_RESIDUAL ? 2 : 1);
-    return weights(w, impl, &desc, (size_t)(CK_ROTATE_BYTES * share));
+    return ck_bench_weights(w, impl, &desc, (size_t)(CK_ROTATE_BYTES * share));
 }
 
 static dd_status open_attention(ck_bench_work *w, const ck_bench_case *c, dd_format format)
@@ -168,8 +187,8 @@ static dd_status open_attention(ck_bench_work *w, const ck_bench_case *c, dd_for
     g->ld_head = format == DD_FMT_F32 ? 3 * e : (3 * e + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
     g->ldq = heads * g->ld_head;
     g->ldo = ck_ld(format, heads * e, 0);
-    g->qkv = matrix(w, qkv, rows, g->ldq);
-    g->out = matrix(w, format, rows, g->ldo);
+    g->qkv = ck_bench_matrix(w, qkv, rows, g->ldq);
+    g->out = ck_bench_matrix(w, format, rows, g->ldo);
     if (c->half) g->heads = every_other(w, 3 * D, 3 * e);
     w->flops = 4 * (double)rows * TOKENS * (double)(e * heads);
     w->bytes = (double)(rows * heads * e) * (qkv == DD_FMT_F32 ? 16 : 8);
@@ -180,9 +199,10 @@ static dd_status open_adaln(ck_bench_work *w, const ck_bench_case *c, dd_format 
 {
     dd_adaln_args *g = &w->args.adaln;
     const double live = c->rows ? c->rows : c->m;
-    *g = (dd_adaln_args){.y_format = format, .ldy = D, .scale = D, .r = c->m / TOKENS, .s = TOKENS, .d = D};
-    g->x = numbers(w, (size_t)c->m * D);
-    g->y = matrix(w, format, c->m, D);
+    *g = (dd_adaln_args){
+        .y_format = format, .ldy = D, .scale = D, .r = c->m / TOKENS, .s = TOKENS, .d = D, .eps = DD_LN_EPS};
+    g->x = ck_bench_numbers(w, (size_t)c->m * D);
+    g->y = ck_bench_matrix(w, format, c->m, D);
     g->cond = conditions(w, 2 * D);
     if (c->rows) g->rows = every_other_row(w, c->rows);
     w->bytes = live * D * (format == DD_FMT_F32 ? 8 : 6);
@@ -209,28 +229,32 @@ static dd_status open_route(ck_bench_work *w, const ck_bench_case *c, const ck_i
     dd_route_args *g = &w->args.route;
     const int64_t n = c->m, j = D / 16;
     *g = (dd_route_args){.r = c->m / TOKENS, .s = TOKENS, .d = D, .j = (int32_t)j};
-    g->x = numbers(w, (size_t)(n * D));
-    g->b1 = g->w2 = g->b2 = numbers(w, (size_t)j);
-    g->idx = own(w, (size_t)n * sizeof *g->idx);
-    g->count = own(w, sizeof *g->count);
-    g->mask = own(w, (size_t)n);
+    g->x = ck_bench_numbers(w, (size_t)(n * D));
+    g->b1 = g->w2 = g->b2 = ck_bench_numbers(w, (size_t)j);
+    g->idx = ck_bench_own(w, (size_t)n * sizeof *g->idx);
+    g->count = ck_bench_own(w, sizeof *g->count);
+    g->mask = ck_bench_own(w, (size_t)n);
     const dd_weight_desc desc = {
-        .name = "w1", .data = weight_numbers(w, j, D), .dtype = DD_F32, .n = j, .k = D, .n_unit = j};
+        .name = "w1", .data = ck_bench_weight_numbers(w, j, D), .dtype = DD_F32, .n = j, .k = D, .n_unit = j};
     w->flops = 2 * (double)n * D * (double)j;
     w->bytes = 4.0 * (double)(n * D + j * D);
-    return weights(w, impl, &desc, 0);
+    return ck_bench_weights(w, impl, &desc, 0);
 }
 
 dd_status ck_bench_open(ck_bench_work *w, const ck_bench_case *c, const ck_impl *impl, dd_format format)
 {
     memset(w, 0, sizeof *w);
     w->scratch = impl->scratch_bytes(impl, TOKENS, D / HEADS, D / 16);
+    const dd_format pixels = format == DD_FMT_F32 ? DD_FMT_F32 : DD_FMT_BF16;
     switch (c->op) {
     case DD_OP_gemm: return open_gemm(w, c, impl, format);
     case DD_OP_attention: return open_attention(w, c, format);
     case DD_OP_adaln: return open_adaln(w, c, format);
     case DD_OP_gated_add: return open_gated_add(w, c);
     case DD_OP_route: return open_route(w, c, impl);
+    case DD_OP_conv2d: return ck_bench_conv2d(w, c, impl, pixels);
+    case DD_OP_group_norm: return ck_bench_group_norm(w, c, pixels);
+    case DD_OP_pixel_attention: return ck_bench_pixel_attention(w, c, impl, pixels);
     default: return DD_ERR_UNSUPPORTED;
     }
 }

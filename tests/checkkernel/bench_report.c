@@ -14,7 +14,7 @@
 void ck_bench_print(const ck_bench_result *r)
 {
     printf("%-12s %-18s %-7s %-44s %9.3f ms (%.3f-%.3f, %d runs)", ck_op_name(r->c->op), r->impl->name,
-           ck_format_name(r->format), r->c->name, r->median_ms, r->low_ms, r->high_ms, r->runs);
+           dd_format_name(r->format), r->c->name, r->median_ms, r->low_ms, r->high_ms, r->runs);
     if (r->gflops > 0) printf(" %7.1f GFLOP/s", r->gflops);
     if (r->gflops > 0 && r->of_peak > 0) printf(" %5.1f %%", 100 * r->of_peak);
     printf(" %6.1f GB/s %5.1f %%\n", r->gbs, 100 * r->of_bandwidth);
@@ -36,7 +36,7 @@ void ck_bench_summary(const ck_bench_report *r)
             n++;
         }
         if (!first) continue;
-        printf("geometric mean of %d GEMMs, %s %s: %.1f GFLOP/s", n, q->impl->name, ck_format_name(q->format),
+        printf("geometric mean of %d GEMMs, %s %s: %.1f GFLOP/s", n, q->impl->name, dd_format_name(q->format),
                exp(sum / n));
         if (q->of_peak > 0) printf(", %.1f %% of the peak", 100 * exp(share / n));
         printf("\n");
@@ -61,7 +61,7 @@ static void cpu_model(char *out, size_t size)
 static json_t *result_json(const ck_bench_result *q)
 {
     return json_pack("{s:s s:s s:s s:s s:i s:f s:f s:f s:f s:f s:f s:f s:f}", "op", ck_op_name(q->c->op), "impl",
-                     q->impl->name, "format", ck_format_name(q->format), "case", q->c->name, "runs", q->runs,
+                     q->impl->name, "format", dd_format_name(q->format), "case", q->c->name, "runs", q->runs,
                      "median_ms", q->median_ms, "low_ms", q->low_ms, "high_ms", q->high_ms, "gflops", q->gflops,
                      "of_peak", q->of_peak, "peak_gflops", q->peak_gflops, "gbs", q->gbs, "of_bandwidth",
                      q->of_bandwidth);
@@ -102,9 +102,9 @@ bool ck_bench_compare(const ck_bench_report *r, const char *path)
             const ck_bench_result *q = &r->results[i];
             const double old = json_number_value(json_object_get(o, "median_ms"));
             if (strcmp(text(o, "impl"), q->impl->name) != 0 || strcmp(text(o, "case"), q->c->name) != 0) continue;
-            if (strcmp(text(o, "format"), ck_format_name(q->format)) != 0 || !(old > 0)) continue;
+            if (strcmp(text(o, "format"), dd_format_name(q->format)) != 0 || !(old > 0)) continue;
             printf("%-18s %-7s %-44s %9.3f ms, was %9.3f: %.3f times the speed\n", q->impl->name,
-                   ck_format_name(q->format), q->c->name, q->median_ms, old, old / q->median_ms);
+                   dd_format_name(q->format), q->c->name, q->median_ms, old, old / q->median_ms);
             sum += log(old / q->median_ms);
             n++;
         }

@@ -38,6 +38,11 @@ uint64_t ck_case_work(const ck_case *c)
     if (c->op->id == DD_OP_gemm) n += (uint64_t)c->args.gemm.m * (uint64_t)(c->weight.desc.n * c->weight.desc.k);
     if (c->op->id == DD_OP_attention) n *= (uint64_t)c->args.attention.s;
     if (c->op->id == DD_OP_route) n *= (uint64_t)c->args.route.j;
+    if (c->op->id == DD_OP_conv2d) {
+        const dd_conv2d_args *g = &c->args.conv2d;
+        n += (uint64_t)(g->b * g->h * g->w_out) * (uint64_t)(c->weight.desc.n * c->weight.desc.k);
+    }
+    if (c->op->id == DD_OP_pixel_attention) n *= (uint64_t)c->args.pixel_attention.pixels;
     return n;
 }
 

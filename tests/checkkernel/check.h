@@ -81,7 +81,9 @@ struct ck_case {
      * equal; CK_UNTOUCHED, CK_UNSEEN. */
     dd_op_args variant_args;
     int32_t variant_lists[3][600]; /* room for lists of the variant */
-    int64_t *variant_map;          /* of the first output tensor; the others stay as they were */
+    int64_t
+        *variant_map; /* of the first output tensor; the others stay as they were where they are not free, unless: */
+    bool variant_map_all; /* all outputs have as many elements as the first and the same map */
 };
 
 #define CK_UNTOUCHED (-1)

@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Attention. What is right: dd_ref_attention on the same inputs, with a float32 result.
  *
- * Bound, u = 2^-24. A score s_j = q.k_j / sqrt(E) errs by d_j <= (E + 4) u sum |q k_j| / sqrt(E), however it is summed;
- * subtracting the maximum rounds once more, by u (|s_j| + |max|), and the error of the maximum itself is common to all
- * weights and cancels. So the weight p_j errs by a factor 1 + f_j, f_j = expm1(d_j + 2 u (|s_j| + |max|) + 8 u), where 8 u
- * is for e^x. With c_S = min(S, 6 sqrt(S)) + 3 for sums over the keys (see check_gemm.c):
- *   numerator:    N = sum p_j |v_j| (f_j + c_S u),   denominator, relative:  F = sum p_j f_j + c_S u,
- *   |error| <= (N + |out| (F + 3 u)) / (1 - F).
- * From inputs of 16 bits e^x and 1/x may be approximate: f_j + ck_approx. The weights may be rounded to bfloat16, by e_j
- * <= 2^-8, before they meet v, or to f16, by 2^-11 and half a unit of 2^-24 that is the least there is, where the largest weight
- * is 1 before they are divided by their sum, and afterwards less: e_j <= 2^-11 + 2^-25 / p_j. The result then errs by sum p_j e_j v_j, or by sum p_j e_j (v_j - out) if the denominator
- * sums the rounded weights: at most sum p_j e_j |.|, and for scores without a pattern 6 sqrt(sum (p_j e_j .)^2) by the
- * same argument as in check_gemm.c. Cases with v in [2, 4) make that small enough to see how results are rounded.
- * Tensor cores (kernels/cuda/attention_mma.cu) add K products in (K/16 + 2) 2^-23 sum |.|, cut instead of rounded: (K/8 + 4) u is
- * below (E + 4) u for scores, and with one more rounding for each 32 keys below c_S u for the sums, up to S = 1300. Weights
- * to base 2 have the exponent s log2(e), whose constant bears 3 roundings: below 2 u (|s_j| + |max|) and ck_approx.
- * A result is a mean of v, so 2 max |v| is always enough. Weights below 2^-126 may become 0.
+ * Bound: softmax.h.
  * The columns between heads (ld_head) hold NaN here: nothing may come from them. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/checkkernel/check.h"
+#include "tests/checkkernel/softmax.h"
 
 typedef struct params {
     int r, s, h, e;
@@ -39,7 +25,7 @@ static void add_case(ck_list *l, params p)
 {
     static const char *const nans[] = {"", ",nan=q", ",nan=v"};
     ck_list_add(l, &p, sizeof p, "r%d,s%d,h%d,e%d,%s-%s,heads=%s,gap=%d,%s%s%s%s", p.r, p.s, p.h, p.e,
-                ck_format_name(p.qkv), ck_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
+                dd_format_name(p.qkv), dd_format_name(p.out), ck_mask_name(p.heads), p.gap, ck_pattern_name(p.how),
                 p.odd ? ",odd" : "", p.lifted ? ",lifted" : "", nans[p.nan]);
 }
 
@@ -120,74 +106,6 @@ static const char *unsupported(const ck_impl *impl, const void *q)
     return impl->bf16 != DD_FMT_F32 && p->out == impl->bf16 ? NULL : "format";
 }
 
-/* Weights and scores of one query; v of its head is [s, e] after q and k. */
-typedef struct query {
-    const params *p;
-    const float *q, *first; /* the query; q of token 0 of its head */
-    int64_t ld;
-    double *weight, *f; /* [s] */
-    float *naive;       /* [s] */
-} query;
-
-static void query_scores(const query *y)
-{
-    const int s = y->p->s, e = y->p->e;
-    const double extra = ck_approx(y->p->qkv);
-    double max = -HUGE_VAL, sum = 0;
-    float top = -HUGE_VALF, nsum = 0;
-    for (int j = 0; j < s; j++) {
-        const float *k = y->first + j * y->ld + e;
-        double dot = 0;
-        float naive = 0;
-        for (int x = 0; x < e; x++) {
-            dot += (double)y->q[x] * k[x];
-            naive += y->q[x] * k[x];
-        }
-        y->weight[j] = dot / sqrt((double)e);
-        y->f[j] = (e + 4) * CK_EPS * ck_abs_dot(y->q, k, e) / sqrt((double)e);
-        y->naive[j] = naive / sqrtf((float)e);
-        max = fmax(max, y->weight[j]);
-        top = fmaxf(top, y->naive[j]);
-    }
-    for (int j = 0; j < s; j++) {
-        const double d = y->f[j] + 2 * CK_EPS * (fabs(y->weight[j]) + fabs(max)) + 8 * CK_EPS;
-        y->f[j] = expm1(fmin(d, 50)) + extra;
-        sum += y->weight[j] = exp(y->weight[j] - max);
-        nsum += y->naive[j] = expf(y->naive[j] - top);
-    }
-    for (int j = 0; j < s; j++) {
-        y->weight[j] /= sum;
-        y->naive[j] /= nsum;
-    }
-}
-
-static double bound_of(const query *y, int x, double want)
-{
-    const int s = y->p->s;
-    const float *v = y->first + 2 * y->p->e + x;
-    const double cs = (fmin(s, 6 * sqrt((double)s)) + 3) * CK_EPS;
-    double n = 0, f = cs, top = 0, sum[2] = {0}, square[2] = {0};
-    for (int j = 0; j < s; j++) {
-        const double a = fabs((double)v[j * y->ld]), p = y->weight[j],
-                     e = y->p->qkv == DD_FMT_F16 ? p * 0x1p-11 + 0x1p-25 : p * 0x1p-8,
-                     parts[2] = {e * a, e * fabs(v[j * y->ld] - want)};
-        n += p * a * (y->f[j] + cs);
-        f += p * y->f[j];
-        top = fmax(top, a);
-        for (int i = 0; i < 2; i++) {
-            sum[i] += parts[i];
-            square[i] += parts[i] * parts[i];
-        }
-    }
-    const double flush = s * CK_FLUSH * (1 + top), trivial = 2 * top * (1 + 4 * cs + 0x1p-6);
-    if (!(f < 0.5)) return trivial + flush;
-    const bool chance = y->p->how == CK_UNIFORM || y->p->how == CK_NORMAL || y->p->how == CK_OUTLIERS;
-    double rounded = 0;
-    for (int i = 0; i < 2 && y->p->qkv != DD_FMT_F32; i++)
-        rounded = fmax(rounded, chance ? fmin(sum[i], 6 * sqrt(square[i])) : sum[i]);
-    return fmin((n + rounded + fabs(want) * (f + 3 * CK_EPS)) / (1 - f), trivial) + flush;
-}
-
 static void expect(ck_case *c, const float *qkv, int64_t heads, const ck_matrix *out)
 {
     const params *p = c->params;
@@ -199,27 +117,21 @@ static void expect(ck_case *c, const float *qkv, int64_t heads, const ck_matrix 
     a.out_format = DD_FMT_F32;
     a.ldo = width;
     ck_reference(c, &(dd_op_args){.attention = a});
-    query y = {.p = p, .ld = g->ldq};
-    y.weight = ck_alloc((size_t)p->s * sizeof(double));
-    y.f = ck_alloc((size_t)p->s * sizeof(double));
-    y.naive = ck_alloc((size_t)p->s * sizeof(float));
+    ck_softmax y = {.s = p->s, .e = p->e, .format = p->qkv, .how = p->how, .ld = g->ldq};
+    ck_softmax_open(&y);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t h = 0; h < heads; h++) {
-            y.q = qkv + i * g->ldq + h * g->ld_head;
-            y.first = qkv + i / p->s * p->s * g->ldq + h * g->ld_head;
-            query_scores(&y);
+            const float *first = qkv + i / p->s * p->s * g->ldq + h * g->ld_head;
+            ck_softmax_query(&y, qkv + i * g->ldq + h * g->ld_head, first);
             for (int x = 0; x < p->e; x++) {
                 const double exact = (double)want[i * width + h * p->e + x];
-                float naive = 0;
-                for (int j = 0; j < p->s; j++) naive += y.naive[j] * y.first[j * y.ld + 2 * p->e + x];
-                ck_expect_near(out->t, ck_matrix_at(out, i, h * p->e + x), exact, bound_of(&y, x, exact), naive);
+                ck_expect_near(out->t, ck_matrix_at(out, i, h * p->e + x), exact, ck_softmax_bound(&y, x, exact),
+                               ck_softmax_naive(&y, x));
             }
         }
     ck_matrix_finish(out, rows, width);
     free(want);
-    free(y.weight);
-    free(y.f);
-    free(y.naive);
+    ck_softmax_close(&y);
 }
 
 static void build(ck_case *c)

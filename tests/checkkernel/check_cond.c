@@ -31,7 +31,7 @@ static void list(ck_list *l)
                                   .how = (ck_pattern)how};
                 if (l->level == CK_QUICK && (d + f) % 3 != how % 3) continue;
                 ck_list_add(l, &p, sizeof p, "slots%d,steps%d,labels%d,d%d,%s,%s", p.slots, p.steps, p.n_cond, p.d,
-                            ck_format_name(p.c), ck_pattern_name(p.how));
+                            dd_format_name(p.c), ck_pattern_name(p.how));
             }
 }
 

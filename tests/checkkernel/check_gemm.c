@@ -64,7 +64,7 @@ static void add_case(ck_list *l, params p)
     if (p.nan) n += (size_t)snprintf(more + n, sizeof more - n, ",nan");
     if (p.large) n += (size_t)snprintf(more + n, sizeof more - n, ",large");
     ck_list_add(l, &p, sizeof p, "m%d,n%d/%dx%d,k%d/%d,%s-%s,%s,n=%s,k=%s,%s%s", p.m, p.n, p.unit,
-                p.parts ? p.parts : 1, p.k, p.k_unit, ck_format_name(p.a), ck_format_name(p.c), epilogues[p.epilogue],
+                p.parts ? p.parts : 1, p.k, p.k_unit, dd_format_name(p.a), dd_format_name(p.c), epilogues[p.epilogue],
                 ck_mask_name(p.by_n), ck_mask_name(p.by_k), ck_pattern_name(p.how), more);
 }
 

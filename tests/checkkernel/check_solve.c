@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Solver step. What is right: dd_ref_solve.
+ * Step of DDPM or DDIM. What is right: dd_ref_solve.
  * Bound, u = 2^-24: x0 = X x - E eps has two products and a difference, 3 u of its terms. The rest multiplies it by MX0
  * (below 1 here) and adds at most two more terms: 8 u of all terms covers them. The noise has the factor e^(l/2), where
  * |l| <= 10 turns 5 roundings of l into 25 u, and e^x itself and two products add less: 60 u |noise|. */
@@ -7,31 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/checkkernel/check.h"
-
-typedef struct params {
-    int b, c, co, size;
-    dd_solver solver;
-    bool noisy, want_x0;
-    ck_pattern how;
-} params;
+#include "tests/checkkernel/check_solve.h"
 
 static void list(ck_list *l)
 {
     for (int i = 0; i < 16; i++)
         for (int how = 0; how < CK_PATTERNS; how++) {
-            const params p = {.b = 1 + how % 3,
-                              .c = 4,
-                              .co = i & 2 ? 4 : 8,
-                              .size = how == CK_NORMAL ? 32 : 5,
-                              .solver = i & 1 ? DD_SOLVER_DDIM : DD_SOLVER_DDPM,
-                              .noisy = i & 4,
-                              .want_x0 = i & 8,
-                              .how = (ck_pattern)how};
+            const ck_solve_params p = {.b = 1 + how % 3,
+                                       .c = 4,
+                                       .co = i & 2 ? 4 : 8,
+                                       .size = how == CK_NORMAL ? 32 : 5,
+                                       .solver = i & 1 ? DD_SOLVER_DDIM : DD_SOLVER_DDPM,
+                                       .noisy = i & 4,
+                                       .want_x0 = i & 8,
+                                       .how = (ck_pattern)how};
             ck_list_add(l, &p, sizeof p, "%s,b%d,c%d,co%d,size%d,%s,%s,%s",
                         p.solver == DD_SOLVER_DDIM ? "ddim" : "ddpm", p.b, p.c, p.co, p.size,
                         p.noisy ? "noise" : "still", p.want_x0 ? "x0" : "-", ck_pattern_name(p.how));
         }
+    ck_solve_list_multistep(l);
 }
 
 static float naive_of(const dd_solve_args *g, const float *f, float x, float x0, float eps, float v, float noise)
@@ -43,7 +37,11 @@ static float naive_of(const dd_solve_args *g, const float *f, float x, float x0,
 
 static void build(ck_case *c)
 {
-    const params *p = c->params;
+    const ck_solve_params *p = c->params;
+    if (dd_solver_multistep(p->solver)) {
+        ck_solve_build_multistep(c);
+        return;
+    }
     dd_solve_args *g = &c->args.solve;
     const int64_t n = (int64_t)p->c * p->size * p->size, all = p->b * n;
     *g = (dd_solve_args){.solver = p->solver, .b = p->b, .c = p->c, .co = p->co, .size = p->size};
@@ -81,7 +79,7 @@ static void build(ck_case *c)
 /* The last image alone. */
 static bool variant(ck_case *c, int i)
 {
-    const params *p = c->params;
+    const ck_solve_params *p = c->params;
     dd_solve_args *g = &c->variant_args.solve;
     const int64_t plane = (int64_t)p->size * p->size, n = p->c * plane, first = (p->b - 1) * n;
     if (i > 0 || p->b < 2) return false;
@@ -90,7 +88,10 @@ static bool variant(ck_case *c, int i)
     g->x += first;
     g->out += (p->b - 1) * p->co * plane;
     if (g->noise) g->noise += first;
-    g->x0 = NULL;
+    float **const more[] = {&g->x0, &g->x0_1, &g->x0_2, &g->y_1};
+    for (int j = 0; j < 4; j++)
+        if (*more[j]) *more[j] += first;
+    c->variant_map_all = true;
     g->b = 1;
     return true;
 }

@@ -88,6 +88,7 @@ const ck_impl *ck_impls(int *n)
         for (int isa = 0; isa < DD_ISA_COUNT; isa++) list[count++] = cpu_impl((dd_cpu_isa)isa);
 #ifdef CK_DEVICE
         list[count++] = ck_device_impl();
+        list[count++] = ck_device_wgmma_impl();
         list[count++] = ck_device_lt_impl();
 #endif
     }
@@ -139,19 +140,6 @@ const char *ck_status_name(dd_status st)
     case DD_##name: return #name;
         DD_STATUS_LIST(NAME)
 #undef NAME
-    }
-    return "?";
-}
-
-const char *ck_format_name(dd_format f)
-{
-    switch (f) {
-    case DD_FMT_F32: return "f32";
-    case DD_FMT_BF16: return "bf16";
-    case DD_FMT_BF16_BLOCKS: return "blocks";
-    case DD_FMT_F16: return "f16";
-    case DD_FMT_TF32: return "tf32";
-    case DD_FMT_COUNT: break;
     }
     return "?";
 }

@@ -43,6 +43,5 @@ bool ck_impl_writes_rows(const ck_impl *impl, dd_format input, dd_format rows);
 dd_status ck_call(const dd_ops *ops, dd_op_id op, const dd_exec *exec, const dd_op_args *args);
 const char *ck_op_name(dd_op_id op);
 const char *ck_status_name(dd_status st);
-const char *ck_format_name(dd_format f);
 
 #endif

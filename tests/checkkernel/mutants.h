@@ -16,6 +16,12 @@ typedef struct ck_mutant {
 
 extern int ck_fault;
 
+/* An entry of a table: `fault` of the function that is named as its op. */
+#define CK_MUTANT(op, name, fault)                \
+    {                                             \
+        name, DD_OP_##op, {.op = op}, fault, NULL \
+    }
+
 typedef struct ck_mutants {
     const ck_mutant *list;
     int n;
@@ -27,6 +33,8 @@ ck_mutants ck_mutants_attention(void);
 ck_mutants ck_mutants_adaln(void);
 ck_mutants ck_mutants_gated_add(void);
 ck_mutants ck_mutants_noise(void);
+ck_mutants ck_mutants_solve(void);
+ck_mutants ck_mutants_picture(void);
 ck_mutants ck_mutants_small(void); /* the other ops */
 
 /* Writes x as bfloat16 by cutting bits off. */

@@ -10,6 +10,7 @@
 
 typedef enum fault {
     WRONG_EPS,
+    FIXED_EPS,
     ONE_PASS,
     UNBIASED,
     NO_ONE_PLUS,
@@ -30,10 +31,11 @@ typedef struct stats {
     double mean, rstd;
 } stats;
 
-static stats stats_of(const float *x, int d)
+static stats stats_of(const float *x, int d, double eps)
 {
     const int n = ck_fault == TAIL_NOT_IN_MEAN && d >= 8 ? d / 8 * 8 : d;
-    const double eps = ck_fault == WRONG_EPS ? 1e-5 : (double)DD_LN_EPS;
+    if (ck_fault == WRONG_EPS) eps *= 10;
+    if (ck_fault == FIXED_EPS) eps = (double)DD_LN_EPS;
     double mean = 0, var = 0;
     float sum = 0, square = 0;
     for (int j = 0; j < n; j++) {
@@ -58,7 +60,7 @@ static dd_status adaln(const dd_exec *e, const dd_adaln_args *a)
         const float *x = a->x + row * d, *cond = dd_cond_at(&a->cond, ck_fault == WRONG_STEP ? 0 : *e->step, batch);
         const float *shift = cond + (ck_fault == SWAPPED_VECTORS ? a->scale : a->shift);
         const float *scale = cond + (ck_fault == SWAPPED_VECTORS ? a->shift : a->scale);
-        const stats s = stats_of(x, a->d);
+        const stats s = stats_of(x, a->d, (double)a->eps);
         for (int64_t j = 0; j < d - (ck_fault == LAST_COLUMN_MISSING); j++) {
             const double y = (x[j] - s.mean) * s.rstd * ((ck_fault == NO_ONE_PLUS ? 0 : 1) + (double)scale[j]) +
                              shift[j];
@@ -75,7 +77,8 @@ static dd_status adaln(const dd_exec *e, const dd_adaln_args *a)
         name, DD_OP_adaln, {.adaln = adaln}, fault, NULL \
     }
 static const ck_mutant list[] = {
-    ADALN("epsilon 1e-5", WRONG_EPS),
+    ADALN("epsilon ten times as large", WRONG_EPS),
+    ADALN("epsilon of another model", FIXED_EPS),
     ADALN("one-pass variance", ONE_PASS),
     ADALN("unbiased variance", UNBIASED),
     ADALN("scale without 1 +", NO_ONE_PLUS),

@@ -26,7 +26,7 @@ typedef struct target {
 
 static target matrix(void *p, dd_format format, int64_t ld, int64_t rows, int64_t row, int64_t width)
 {
-    target t = {.begin = p, .size = format == DD_FMT_F32 ? 4 : 2};
+    target t = {.begin = p, .size = (int)dd_dtype_bytes(dd_format_dtype(format))};
     const int64_t held = format == DD_FMT_BF16_BLOCKS ? (rows + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK : rows;
     t.end = t.begin + held * ld * t.size;
     if (row >= 0 && row < rows && width > 0)
@@ -133,6 +133,48 @@ static target target_copy(const dd_exec *e, const dd_copy_args *a)
 {
     (void)e;
     return (target){a->bytes ? a->dst : NULL, a->dst, (char *)a->dst + a->bytes, 1, (char *)(uintptr_t)a->src};
+}
+
+static int64_t pixels_of(int64_t b, int64_t h, int64_t w) { return b * h * w; }
+
+static target target_to_pixels(const dd_exec *e, const dd_to_pixels_args *a)
+{
+    (void)e;
+    target t = matrix(a->dst, a->dst_format, a->c, pixels_of(a->b, a->h, a->w), 0, a->c);
+    t.input = (char *)(uintptr_t)a->src;
+    return t;
+}
+
+static target target_conv2d(const dd_exec *e, const dd_conv2d_args *a)
+{
+    (void)e;
+    target t = matrix(a->dst, a->dst_format, a->n, pixels_of(a->b, a->h, a->w_out), 0, a->n);
+    t.input = (char *)(uintptr_t)a->src;
+    return t;
+}
+
+static target target_group_norm(const dd_exec *e, const dd_group_norm_args *a)
+{
+    (void)e;
+    target t = matrix(a->y, a->y_format, a->c, pixels_of(a->b, a->pixels, 1), 0, a->c);
+    t.input = (char *)(uintptr_t)a->x;
+    return t;
+}
+
+static target target_pixel_attention(const dd_exec *e, const dd_pixel_attention_args *a)
+{
+    (void)e;
+    target t = matrix(a->out, a->out_format, a->c, pixels_of(a->b, a->pixels, 1), 0, a->c);
+    t.input = (char *)(uintptr_t)a->qkv;
+    return t;
+}
+
+static target target_to_planes(const dd_exec *e, const dd_to_planes_args *a)
+{
+    (void)e;
+    target t = plain(a->dst, pixels_of(a->b, a->h, a->w) * a->c_dst);
+    t.input = (char *)(uintptr_t)a->src;
+    return t;
 }
 
 static void spoil(const dd_exec *e, const target *t)

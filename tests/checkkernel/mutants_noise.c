@@ -76,32 +76,28 @@ static dd_status noise(const dd_exec *e, const dd_noise_args *a)
     return DD_OK;
 }
 
-#define MUTANT(name, fault)                              \
-    {                                                    \
-        name, DD_OP_noise, {.noise = noise}, fault, NULL \
-    }
 static const ck_mutant list[] = {
-    MUTANT("first two words only", FIRST_WORD),
-    MUTANT("four words for neighbours", WORDS_IN_A_ROW),
-    MUTANT("a block per turn", BLOCK_PER_TURN),
-    MUTANT("one block for all turns", ONE_BLOCK),
-    MUTANT("begins with the next block", NEXT_BLOCK),
-    MUTANT("sine and cosine swapped", SINE_COSINE),
-    MUTANT("sine for both", SINE_ONLY),
-    MUTANT("radius and angle of one word", U_IN_PLACE_OF_V),
-    MUTANT("u without the half", NO_HALF),
-    MUTANT("1 - u", ONE_MINUS_U),
-    MUTANT("offset of the first step", STEP_ZERO),
-    MUTANT("stride of 4 in place of none", STRIDE_ZERO),
-    MUTANT("offset counted in blocks", WORDS_FOR_BLOCKS),
-    MUTANT("first element ignored", FIRST_IGNORED),
-    MUTANT("first stream for all images", FIRST_STREAM),
-    MUTANT("32 bits of the seed", SHORT_SEED),
-    MUTANT("32 bits of the counter", SHORT_COUNTER),
-    MUTANT("32 bits of the element", SHORT_ELEMENT),
-    MUTANT("threads of its own launch", OWN_LAUNCH),
-    MUTANT("halves of the counter swapped", HALVES_SWAPPED),
-    MUTANT("last number missing", LAST_MISSING),
+    CK_MUTANT(noise, "first two words only", FIRST_WORD),
+    CK_MUTANT(noise, "four words for neighbours", WORDS_IN_A_ROW),
+    CK_MUTANT(noise, "a block per turn", BLOCK_PER_TURN),
+    CK_MUTANT(noise, "one block for all turns", ONE_BLOCK),
+    CK_MUTANT(noise, "begins with the next block", NEXT_BLOCK),
+    CK_MUTANT(noise, "sine and cosine swapped", SINE_COSINE),
+    CK_MUTANT(noise, "sine for both", SINE_ONLY),
+    CK_MUTANT(noise, "radius and angle of one word", U_IN_PLACE_OF_V),
+    CK_MUTANT(noise, "u without the half", NO_HALF),
+    CK_MUTANT(noise, "1 - u", ONE_MINUS_U),
+    CK_MUTANT(noise, "offset of the first step", STEP_ZERO),
+    CK_MUTANT(noise, "stride of 4 in place of none", STRIDE_ZERO),
+    CK_MUTANT(noise, "offset counted in blocks", WORDS_FOR_BLOCKS),
+    CK_MUTANT(noise, "first element ignored", FIRST_IGNORED),
+    CK_MUTANT(noise, "first stream for all images", FIRST_STREAM),
+    CK_MUTANT(noise, "32 bits of the seed", SHORT_SEED),
+    CK_MUTANT(noise, "32 bits of the counter", SHORT_COUNTER),
+    CK_MUTANT(noise, "32 bits of the element", SHORT_ELEMENT),
+    CK_MUTANT(noise, "threads of its own launch", OWN_LAUNCH),
+    CK_MUTANT(noise, "halves of the counter swapped", HALVES_SWAPPED),
+    CK_MUTANT(noise, "last number missing", LAST_MISSING),
 };
 
 ck_mutants ck_mutants_noise(void) { return (ck_mutants){list, CK_COUNT(list)}; }

@@ -174,79 +174,39 @@ static dd_status copy(const dd_exec *e, const dd_copy_args *a)
     return dd_ref_copy(e, &b);
 }
 
-/* ---- solver ---- */
-
-typedef enum solve_fault { NO_NOISE, X0_MISSING, FIRST_COEFS, NO_VARIANCE, LAST_IMAGE, OTHER_SOLVER } solve_fault;
-
-static dd_status solve(const dd_exec *e, const dd_solve_args *a)
-{
-    const int32_t zero = 0;
-    const int64_t plane = (int64_t)a->size * a->size, n = a->b * a->c * plane, all = a->b * a->co * plane;
-    dd_exec other = *e;
-    dd_solve_args b = *a;
-    float *noise = ck_alloc((size_t)n * sizeof *noise), *out = ck_alloc((size_t)all * sizeof *out);
-    memcpy(out, a->out, (size_t)all * sizeof *out);
-    if (ck_fault == NO_NOISE && a->noise) b.noise = noise;
-    if (ck_fault == X0_MISSING) b.x0 = NULL;
-    if (ck_fault == FIRST_COEFS) {
-        other.step = &zero;
-        if (!b.noise) b.noise = noise;
-    }
-    if (ck_fault == NO_VARIANCE && a->co > a->c)
-        for (int64_t i = 0; i < all; i++)
-            if (i / plane % a->co >= a->c) out[i] = -1;
-    b.out = out;
-    if (ck_fault == LAST_IMAGE) b.b--;
-    if (ck_fault == OTHER_SOLVER) b.solver = a->solver == DD_SOLVER_DDIM ? DD_SOLVER_DDPM : DD_SOLVER_DDIM;
-    const dd_status st = b.b > 0 ? dd_ref_solve(&other, &b) : DD_OK;
-    free(noise);
-    free(out);
-    return st;
-}
-
-#define MUTANT(op, name, fault)                   \
-    {                                             \
-        name, DD_OP_##op, {.op = op}, fault, NULL \
-    }
 static const ck_mutant list[] = {
-    MUTANT(cond, "embeddings of the first step", STEP_ZERO),
-    MUTANT(cond, "first label for all", FIRST_LABEL),
-    MUTANT(cond, "writes slots past the last step", PAST_THE_END),
-    MUTANT(cond, "sigmoid instead of SiLU", NO_SIGMOID),
-    MUTANT(cond, "bf16 by truncation", COND_CUTS),
-    MUTANT(cond, "tail of blocks is not zeroed", COND_TAIL),
-    MUTANT(cond, "drops the last column", COND_LAST_COLUMN),
-    MUTANT(patch_embed, "no position", NO_POSITION),
-    MUTANT(patch_embed, "position of the first token", FIRST_POSITION),
-    MUTANT(patch_embed, "first image for all rows", ROWS_NOT_MODULO),
-    MUTANT(patch_embed, "bias added twice", PATCH_BIAS_TWICE),
-    MUTANT(patch_embed, "last token missing", LAST_TOKEN_MISSING),
-    MUTANT(patch_embed, "rows and columns of pixels swapped", TRANSPOSED),
-    MUTANT(route, "threshold at zero", ABOVE_ZERO),
-    MUTANT(route, "kept at the threshold", AT_LEAST),
-    MUTANT(route, "list descending", DESCENDING),
-    MUTANT(route, "count one short", COUNT_SHORT),
-    MUTANT(route, "statistics of the first step", KEPT_AT_ZERO),
-    MUTANT(route, "statistics overwritten", HITS_SET),
-    MUTANT(route, "ReLU missing in one unit", NO_RELU),
-    MUTANT(route, "mask of 255", MASK_255),
-    MUTANT(route, "forced only by 1", FORCED_IS_ONE),
-    MUTANT(unpatchify, "rows and columns of a patch swapped", XY_SWAPPED),
-    MUTANT(unpatchify, "channel slowest", CHANNEL_SLOWEST),
-    MUTANT(unpatchify, "last pixel missing", LAST_PIXEL),
-    MUTANT(guide, "null half left alone", ONE_HALF),
-    MUTANT(guide, "all channels guided", ALL_CHANNELS),
-    MUTANT(guide, "starts from the conditional", FROM_CONDITIONAL),
-    MUTANT(guide, "first image only", FIRST_IMAGE),
-    MUTANT(copy, "one byte short", ONE_SHORT),
-    MUTANT(copy, "one byte too many", ONE_LONG),
-    MUTANT(copy, "from one byte further", SHIFTED),
-    MUTANT(solve, "no noise", NO_NOISE),
-    MUTANT(solve, "picture not stored", X0_MISSING),
-    MUTANT(solve, "coefficients of the first step", FIRST_COEFS),
-    MUTANT(solve, "learned variance ignored", NO_VARIANCE),
-    MUTANT(solve, "last image left alone", LAST_IMAGE),
-    MUTANT(solve, "the other solver", OTHER_SOLVER),
+    CK_MUTANT(cond, "embeddings of the first step", STEP_ZERO),
+    CK_MUTANT(cond, "first label for all", FIRST_LABEL),
+    CK_MUTANT(cond, "writes slots past the last step", PAST_THE_END),
+    CK_MUTANT(cond, "sigmoid instead of SiLU", NO_SIGMOID),
+    CK_MUTANT(cond, "bf16 by truncation", COND_CUTS),
+    CK_MUTANT(cond, "tail of blocks is not zeroed", COND_TAIL),
+    CK_MUTANT(cond, "drops the last column", COND_LAST_COLUMN),
+    CK_MUTANT(patch_embed, "no position", NO_POSITION),
+    CK_MUTANT(patch_embed, "position of the first token", FIRST_POSITION),
+    CK_MUTANT(patch_embed, "first image for all rows", ROWS_NOT_MODULO),
+    CK_MUTANT(patch_embed, "bias added twice", PATCH_BIAS_TWICE),
+    CK_MUTANT(patch_embed, "last token missing", LAST_TOKEN_MISSING),
+    CK_MUTANT(patch_embed, "rows and columns of pixels swapped", TRANSPOSED),
+    CK_MUTANT(route, "threshold at zero", ABOVE_ZERO),
+    CK_MUTANT(route, "kept at the threshold", AT_LEAST),
+    CK_MUTANT(route, "list descending", DESCENDING),
+    CK_MUTANT(route, "count one short", COUNT_SHORT),
+    CK_MUTANT(route, "statistics of the first step", KEPT_AT_ZERO),
+    CK_MUTANT(route, "statistics overwritten", HITS_SET),
+    CK_MUTANT(route, "ReLU missing in one unit", NO_RELU),
+    CK_MUTANT(route, "mask of 255", MASK_255),
+    CK_MUTANT(route, "forced only by 1", FORCED_IS_ONE),
+    CK_MUTANT(unpatchify, "rows and columns of a patch swapped", XY_SWAPPED),
+    CK_MUTANT(unpatchify, "channel slowest", CHANNEL_SLOWEST),
+    CK_MUTANT(unpatchify, "last pixel missing", LAST_PIXEL),
+    CK_MUTANT(guide, "null half left alone", ONE_HALF),
+    CK_MUTANT(guide, "all channels guided", ALL_CHANNELS),
+    CK_MUTANT(guide, "starts from the conditional", FROM_CONDITIONAL),
+    CK_MUTANT(guide, "first image only", FIRST_IMAGE),
+    CK_MUTANT(copy, "one byte short", ONE_SHORT),
+    CK_MUTANT(copy, "one byte too many", ONE_LONG),
+    CK_MUTANT(copy, "from one byte further", SHIFTED),
 };
 
 ck_mutants ck_mutants_small(void) { return (ck_mutants){list, CK_COUNT(list)}; }

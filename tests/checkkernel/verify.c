@@ -121,8 +121,9 @@ static bool variant_holds(job *j, const char *what)
         const ck_tensor *t = &j->c->tensors[k];
         if (!t->output) continue;
         for (size_t i = 0; i < t->n; i++) {
-            const int64_t from = mapped ? CK_UNTOUCHED : j->c->variant_map[i];
-            if (from == CK_UNSEEN) continue;
+            const bool stays = mapped && !j->c->variant_map_all;
+            const int64_t from = stays ? CK_UNTOUCHED : j->c->variant_map[i];
+            if (from == CK_UNSEEN || (stays && t->expect[i].kind == CK_FREE)) continue;
             const uint32_t want = from == CK_UNTOUCHED ? ck_bits_at(t, t->initial, i)
                                                        : ck_bits_at(t, t->first, (size_t)from);
             if (ck_bits_at(t, t->p, i) != want)

@@ -71,6 +71,43 @@ run "${fast[@]}" -l 0 -v -o x.png
 check "-v says more on stderr" test -s "$ERR"
 rm x.png x.svg
 
+# ---- multistep solvers ----
+for sampler in dpmpp2m unipc; do
+    multi=(sample --ckpt "$D128" --steps 5 --sampler $sampler -q)
+    run "${multi[@]}" -l 0-2 --json --latents-out a
+    equal "$sampler: named in the JSON" "$sampler" "$(json "$OUT" settings.sampler)"
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out b -b 2 --compare-dense --rng-device L4 --rng torch-cuda
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c -b 1 --rng-device L4 --rng torch-cuda
+    same "$sampler: batches and a comparison do not matter" b c
+    "$DYDIT" plan --ckpt "$D128" --steps 5 --sampler $sampler -q -o p.json
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c --plan p.json --preview-interval 2 --preview-path p.png
+    same "$sampler: its own plan and previews do not matter" a c
+    "$DYDIT" "${multi[@]}" -l 0-2 --latents-out c --cfg-interval 0 500
+    differ "$sampler: a guidance interval does" a c
+    # No noise is drawn between two batches, so that the second one's latents follow the first one's.
+    "$DYDIT" "${multi[@]}" -l 0-1 --latents-out a --seed-mode batch -b 1
+    "$DYDIT" "${multi[@]}" -l 0-1 --latents-out b --seed-mode batch -b 2
+    same "$sampler: one stream for all" a b
+    run "${multi[@]}" --dry-run --json
+    equal "$sampler: one program for all steps" 1 "$(json "$OUT" programs)"
+    refused 2 'contradict' "${multi[@]}" --steps ddim5
+    refused 2 'eta' "${multi[@]}" --eta 0.5
+    refused 3 'timestep' sample --ckpt "$D128" --steps 5 --sampler ddim --plan p.json
+    for steps in leading5 trailing5; do accepted "${multi[@]}" -l 0 --steps $steps --latents-out c; done
+done
+refused 2 'spacing' "${fast[@]}" --steps trailing4
+refused 2 'out of range' sample --ckpt "$D128" --sampler unipc --steps 1000
+refused 2 'dpmpp2m' "${fast[@]}" --sampler dpm
+latent_bytes() {
+    run sample --ckpt "$D128" --steps "$2" --sampler "$1" -n 4 --dry-run --json "${@:3}"
+    json "$OUT" latent_bytes
+}
+ddim=$(latent_bytes ddim ddim4) dpmpp2m=$(latent_bytes dpmpp2m 4) unipc=$(latent_bytes unipc 4)
+equal "dpmpp2m keeps the predictions of one step" $((4 * 32 * 32 * 4)) $((dpmpp2m - ddim))
+equal "unipc two, and latents" $((3 * 4 * 32 * 32 * 4)) $((unipc - ddim))
+equal "previews one" $((4 * 32 * 32 * 4)) $(($(latent_bytes ddim ddim4 --preview-interval 2) - ddim))
+rm -f ./*
+
 # ---- progress ----
 run sample --ckpt "$D128" --steps 20 -l 0 -o x.png --progress plain
 equal "a line at about every tenth" 10 "$(wc -l <"$ERR")"
@@ -121,6 +158,25 @@ run sample --ckpt "$D144" --steps ddim4 --class-labels 0-2 --latents-out z.safet
 equal "a latent model writes latents" 0 "$status"
 equal "and nothing else" z.safetensors "$(ls -A)"
 equal "of its shape" 'F32 [3,4,16,16]' "$("$LOOK" print z.safetensors latents)"
+rm z.safetensors
+run sample --ckpt "$D144" --steps 5 --sampler unipc -l 0-2 --preview linear
+equal "--preview linear needs no other output" 0 "$status"
+equal "and writes preview.png" preview.png "$(ls -A)"
+equal "of a pixel for each latent" 56x20 "$(png_size preview.png)"
+check "it is named" grep -q 'wrote preview.png' "$OUT"
+check "and says what it is" grep -a -q 'linear preview' preview.png
+"$DYDIT" sample --ckpt "$D144" --steps 5 --sampler unipc -l 0-2 -q --preview linear --preview-interval 2 --preview-path p.png
+equal "the last preview is the result's, on the way there are others" 0 "$("$BUILD/tests/tools/png_look" difference preview.png p.png)"
+refused 2 '--preview linear' sample --ckpt "$D144" --latents-out z2 --preview-interval 2
+refused 2 'exclude' sample --ckpt "$D144" --latents-out z2 --preview none --preview-interval 2
+refused 2 'VAE' sample --ckpt "$D144" --preview none
+refused 2 'VAE' sample --ckpt "$D144" --preview linear -o x.png
+refused 2 'preview-interval' "${fast[@]}" --preview linear
+refused 2 'both write' sample --ckpt "$D144" --preview linear --preview-path a --latents-out a
+refused 2 'none|linear' sample --ckpt "$D144" --preview proj
+"$DYDIT" "${fast[@]}" -q -l 0 -o x.png && "$DYDIT" "${fast[@]}" -q -l 0 -o y.png --preview linear --preview-interval 1
+same "pictures need no such preview" x.png y.png
+rm -f ./*
 accepted sample --ckpt "$D144" --image-size 128 --dry-run
 refused 2 'image-size' sample --ckpt "$D144" --image-size 16 --latents-out z2
 "$DYDIT" sample --ckpt "$D144" --steps ddim4 -n 2 -q --latents-out a --cfg-channels 3

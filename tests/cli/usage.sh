@@ -20,7 +20,7 @@ run help
 for command in sample plan inspect eval bench info; do check "help names $command" grep -q "^  $command " "$OUT"; done
 run sample --help
 for flag in --ckpt --num-sampling-steps --cfg-scale --global-seed --per-proc-batch-size --num-fid-samples --class-labels \
-    --compare-dense --dry-run --preview-interval; do
+    --compare-dense --dry-run --preview-interval --preview dpmpp2m; do
     check "help of sample names $flag" grep -q -e "$flag" "$OUT"
 done
 check "help names defaults" grep -q 'default 250' "$OUT"
@@ -54,7 +54,7 @@ refused 2 "unexpected argument 'x'" sample --ckpt "$GLYPHS" -- x
 refused 2 'two files' inspect "$GLYPHS" --ckpt "$GLYPHS"
 refused 2 'unexpected argument' inspect "$GLYPHS" "$D64"
 refused 2 'no file given' inspect
-refused 2 'not in this version' sample --vae sd-vae --ckpt "$GLYPHS"
+refused 2 'needs none' sample --vae sd-vae --ckpt "$GLYPHS"
 refused 2 'not in this version' sample --tf32 --ckpt "$GLYPHS"
 
 # ---- models ----
@@ -117,6 +117,9 @@ for v in 0 1 1001 abc ddim333 ddim0 ddim 10.5 -5 99999999999999999999 ddim1001; 
     refused 2 'steps' sample --ckpt "$GLYPHS" --steps="$v"
     refused 2 'steps' plan --ckpt "$GLYPHS" --steps="$v"
 done
+for v in 1 1000 linspace leading1000 trailing0; do
+    refused 2 'steps' sample --ckpt "$GLYPHS" --sampler dpmpp2m --steps="$v"
+done
 
 # ---- labels ----
 refused 2 "label.*26.*0 to 25" sample --ckpt "$GLYPHS" --class-labels 26
@@ -135,7 +138,7 @@ refused 2 '--plan and --steps' plan --ckpt "$GLYPHS" --plan p.json --steps 10
 refused 2 '--preview-path needs' sample --ckpt "$GLYPHS" --preview-path p.png
 refused 2 '--preview-interval needs' sample --ckpt "$GLYPHS" --preview-interval 5 --latents-out l.safetensors
 refused 2 '--in-prefix needs' sample --ckpt "$GLYPHS" --in-prefix golden.
-refused 2 'latent model.*4 channels.*VAE.*--latents-out' sample --ckpt "$D144"
+refused 2 'latent model.*4 channels.*VAE.*--latents-out.*--preview linear' sample --ckpt "$D144"
 refused 2 'latent model.*VAE' sample --ckpt "$D144" --latents-out l.safetensors -o x.png
 refused 2 'latent model.*VAE' sample --ckpt "$D144" --latents-out l.safetensors --sample-dir d
 refused 2 '--in FILE' eval --ckpt "$D64" --out o.safetensors

@@ -3,25 +3,10 @@
 # The engine of cuBLASLt under the emulator, with the stand-in of tests/emu/lt: the op gemm against the reference, runs by
 # either engine, `dydit tune` and its file, failures. Run by tests/run.sh in `test` mode as one shell test, or by hand; prints
 # `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
-set -u
 cd "$(dirname "$0")/../.." || exit 1
-make=${MAKE:-make}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-root=$PWD
-dydit=$root/build/release/dydit
-tools=$root/build/release/tests/tools
-small=$root/tests/golden/model_d64_h4_p2.safetensors
+. tests/emu/lib.bash
 export XDG_CACHE_HOME=$tmp/cache
-mkdir "$tmp/work" "$tmp/cache" && cd "$tmp/work" || exit 1
-
-ok() { printf 'ok - %s\n' "$1"; }
-not_ok() { # NAME [FILE with what happened]
-    printf 'not ok - %s\n' "$1"
-    [ -z "${2-}" ] || sed 's/^/#   /' "$2" | head -n 20
-}
-skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
-verdict() { if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2" "${3-}"; fi; } # STATUS NAME [FILE]
+mkdir "$tmp/cache" || exit 1
 
 # ---- facts of the header ---------------------------------------------------------------------------------------------
 
@@ -31,10 +16,6 @@ values() {
     verdict $? "$1" "$tmp/out"
 }
 
-for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
-    command -v "$tool" >/dev/null 2>&1 || { skip "engines" "$tool is missing"; exit 0; }
-done
-nvcc=$("$root/scripts/nvcc.sh" 2>"$tmp/out") || { skip "engines" "$(cat "$tmp/out")"; exit 0; }
 cuda=$(dirname "$(dirname "$(realpath "$nvcc")")")/include
 values "the stand-in's header" -I"$root/tests/emu/lt" -isystem "$cuda"
 if echo '#include <cublasLt.h>' | ${CC:-cc} -isystem "$cuda" -x c -fsyntax-only - >/dev/null 2>&1; then
@@ -175,7 +156,7 @@ tune -b 2 >"$tmp/out" 2>&1
 [ $? = 0 ] && [ -s "$cache" ] && [ "$(grep -c ' whole .* \(bias\|gelu\|residual\) ' "$tmp/out")" -ge 6 ] && grep -q ' slices ' "$tmp/out" && [ "$(ls -A "$XDG_CACHE_HOME/dydit")" = tune.json ]
 verdict $? "tune measures every GEMM and keeps the times" "$tmp/out"
 # The times of an emulator say nothing: made up ones decide here.
-as() { sed -E "s/(\"library_us\": ).*/\1$1/; s/(\"own_us\": )[^,]*/\1$2/" "$cache" >"$3"; }
+as() { sed -E "s/(\"library_us\": )[0-9.e+-]*/\1$1/; s/(\"own_us\": )[^,]*/\1$2/" "$cache" >"$3"; }
 as 1.0 2.0 lt-faster.json
 as 2.0 1.0 own-faster.json
 run "auto, cuBLASLt measured faster" tiny --tune-cache lt-faster.json --latents-out a.st
@@ -209,6 +190,51 @@ verdict $? "a garbage file in the default place: a warning, own kernels" "$tmp/o
 rm "$cache"
 fails 4 'no-such/tune.json' tune --tune-cache no-such/tune.json
 verdict $? "a file that cannot be written" "$tmp/out"
+
+# ---- wgmma, on devices that have it ----------------------------------------------------------------------------------
+
+fails 3 'wgmma cannot be used: it needs a device of compute capability 9.0, in use is emulated' "$dydit" sample -m "$small" \
+    --backend emu -l 1 --steps ddim2 -q --engine wgmma --latents-out x.st && [ ! -e x.st ]
+verdict $? "wgmma on another device: one sentence" "$tmp/out"
+# executes NAME yes|no COMMAND...: was the kernel of wgmma among those of the run?
+executes() {
+    local got=no
+    rm -f executed
+    env EMU_KERNELS=executed "${@:3}" >"$tmp/out" 2>&1 && { ! grep -q gemm_wgmma_kernel executed || got=yes; } || got=failed
+    [ $got = "$2" ]
+    verdict $? "$1: $got" "$tmp/out"
+}
+bf16=(env EMU_ARCH=90 "$dydit" sample -m "$small" --backend emu --precision bf16 -l 1,2 --steps ddim2 -q)
+
+executes "own: wgmma is executed" no "${bf16[@]}" --engine own --latents-out h-own.st
+executes "wgmma: it is executed" yes "${bf16[@]}" --engine wgmma --latents-out h-wgmma.st
+run "wgmma without graphs" "${bf16[@]}" --engine wgmma --no-graph --latents-out h-plain.st
+same h-wgmma.st h-plain.st
+verdict $? "GEMMs of wgmma are recorded in graphs"
+env EMU_ARCH=90 "$dydit" info --backend emu --engine wgmma >"$tmp/out" 2>&1
+grep -q '^gemms *wgmma where it can (engine wgmma)$' "$tmp/out" && grep -q '^  wgmma, the matrix instructions' "$tmp/out"
+verdict $? "info says who does them" "$tmp/out"
+env EMU_ARCH=90 "$dydit" tune -m "$small" --backend emu --precision bf16 --steps ddim2 -b 2 --dense >"$tmp/out" 2>&1 &&
+    [ "$(grep -c '"wgmma_us": [0-9]' "$cache")" -ge 6 ] && grep -q '"schema_version": 2' "$cache"
+verdict $? "tune measures wgmma too" "$tmp/out"
+third() { sed -E "s/(\"own_us\": )[^,]*/\1$1/; s/(\"library_us\": )[^,]*/\1$2/; s/(\"wgmma_us\": ).*/\1$3/" "$cache" >third.json; }
+# who NAME OWN LT WGMMA WORDS: with these times
+who() {
+    third "$2" "$3" "$4"
+    env EMU_ARCH=90 "$dydit" info --backend emu --tune-cache third.json 2>&1 | grep '^gemms' >"$tmp/out"
+    grep -Eq "^gemms *$5 \(engine auto\)\$" "$tmp/out"
+    verdict $? "auto, $1" "$tmp/out"
+}
+who "own fastest" 1.0 2.0 3.0 'own kernels'
+who "cuBLASLt fastest" 3.0 1.0 2.0 'cuBLASLt 13.1.0 for [0-9]+ shapes(, wgmma for [0-9]+)?, own kernels'
+who "wgmma fastest" 3.0 2.0 1.0 '(cuBLASLt 13.1.0 for [0-9]+ shapes, )?wgmma for [0-9]+( shapes)?, own kernels'
+executes "auto, it was fastest: it is executed" yes "${bf16[@]}" --dense --tune-cache third.json --latents-out h-x.st
+executes "auto, it was fastest but cannot be set up: it is executed" no env EMU_FAIL=cudaFuncSetAttribute:1 "${bf16[@]}" --dense \
+    --tune-cache third.json --latents-out h-x.st
+executes "own, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --engine own --latents-out h-x.st
+executes "reproducible, it was fastest: it is executed" no "${bf16[@]}" --dense --tune-cache third.json --reproducible --latents-out h-x.st
+"$dydit" info --backend emu --tune-cache third.json >"$tmp/out" 2>&1 && grep -q '^gemms *own kernels' "$tmp/out"
+verdict $? "on another device they do not hold" "$tmp/out"
 
 # ---- failures --------------------------------------------------------------------------------------------------------
 

@@ -3,28 +3,10 @@
 # scripts/gpu_check.sh from end to end, with the emulator in place of a GPU, tiny shapes, and tools that are played; then what
 # it makes of programs that fail, hang or are missing. Run by tests/run.sh in `test` mode as one shell test, or by hand; prints
 # `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
-set -u
 cd "$(dirname "$0")/../.." || exit 1
-make=${MAKE:-make}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-began=$SECONDS
+. tests/emu/lib.bash
+cd "$root" || exit 1
 bundle=$tmp/bundle
-
-skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
-verdict() { # STATUS NAME [FILE with what happened]
-    if [ "$1" = 0 ]; then
-        printf 'ok - %s\n' "$2"
-    else
-        printf 'not ok - %s\n' "$2"
-        [ -z "${3-}" ] || tail -n 20 "$3" | sed 's/^/#   /'
-    fi
-}
-
-for need in "${PYTHON:-python3}" "${CXX:-g++}"; do
-    command -v "$need" >/dev/null 2>&1 || { skip "gpu check" "$need is missing"; exit 0; }
-done
-scripts/nvcc.sh >/dev/null 2>"$tmp/out" || { skip "gpu check" "$(cat "$tmp/out")"; exit 0; }
 
 MAKE=$make scripts/gpu_bundle.sh --backend emu "$bundle" >"$tmp/out" 2>&1
 status=$?
@@ -81,6 +63,11 @@ verdict $? "rates, and their share of another's" check/summary.txt
 size=$(wc -c <check.tar.gz)
 [ "$size" -le $((16 << 20)) ] && tar -tzf check.tar.gz | grep -q '^check/summary.txt$'
 verdict $? "an archive of $size bytes"
+
+EMU_ARCH=90 "$bundle/scripts/gpu_check.sh" --backend emu --quick --out "$tmp/hopper" --only wgmma,engines >out 2>&1 </dev/null
+[ $? = 0 ] && grep -Eq '^passed +wgmma .*[1-9][0-9]* passed' hopper/summary.txt && [ -s hopper/bench-engine-wgmma.json ] &&
+    grep -q '^skipped  *wgmma .*no wgmma' check/summary.txt
+verdict $? "wgmma is checked and timed where the card has it" out
 
 # ---- programs that do not do what they should -----------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Shared by backend.sh and graph.sh: sourced from the root of the project, leaves the shell in an empty folder; ends the
+# Shared by the scripts of this folder: sourced from the root of the project, leaves the shell in an empty folder; ends the
 # script with the reason where the emulator cannot be built.
 # shellcheck shell=bash disable=SC2034 # variables are for the scripts
 set -u
@@ -26,7 +26,7 @@ verdict() { if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2" "${3-}"; fi; } # STA
 for tool in "${PYTHON:-python3}" "${CXX:-g++}"; do
     command -v "$tool" >/dev/null 2>&1 || { skip "emulator" "$tool is missing"; exit 0; }
 done
-"$root/scripts/nvcc.sh" >/dev/null 2>"$tmp/out" || { skip "emulator" "$(cat "$tmp/out")"; exit 0; }
+nvcc=$("$root/scripts/nvcc.sh" 2>"$tmp/out") || { skip "emulator" "$(cat "$tmp/out")"; exit 0; }
 
 build() { # CONFIG TARGETS...
     "$make" --no-print-directory -C "$root" CONFIG="$1" "${@:2}" >"$tmp/build" 2>&1 && return 0

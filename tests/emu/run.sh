@@ -83,16 +83,28 @@ refuses "a missing operand" 'add.u32 %r1, %r2;' 'unsupported instruction: add.u3
 refuses "an unknown register" 'mov.u32 %r1, %x7;' 'unknown name %x7'
 refuses "an unknown label" 'bra NOWHERE;' 'no label NOWHERE'
 refuses "a call through a pointer" 'call %r1, (%r2);' 'calls through pointers'
-refuses "wgmma" 'wgmma.fence.sync.aligned;' 'unsupported instruction: wgmma'
+refuses "a bulk copy" 'cp.async.bulk.commit_group;' 'unsupported instruction: cp.async.bulk'
 
 # ---- plain ----------------------------------------------------------------------------------------------------------
 
-all="ins_int ins_float ins_mem ins_warp ins_mma gemm runtime bugs"
+all="ins_int ins_float ins_mem ins_warp ins_mma ins_wgmma gemm runtime bugs"
 # shellcheck disable=SC2086 # words
 if build release $all; then
     for p in ins_int ins_float ins_mem ins_mma; do program release $p; done
     program release ins_mma EMU_MMA=truncate -- truncate
     program release ins_mma EMU_MMA=truncate EMU_ARCH=90 -- truncate
+    for order in forward reverse random; do program release ins_wgmma EMU_ARCH=90 EMU_ORDER=$order; done
+    while read -r bug words; do EMU_ARCH=90 caught release random ins_wgmma "$bug" "wgmma.mma_async.*: $words"; done <<'TABLE'
+no-fence no wgmma.fence between its registers being written or read and this product
+no-proxy-fence thread [0-9]+ has written byte [0-9]+ of shared memory, and no fence.proxy.async lies between
+overwritten what this product reads in shared memory has changed before wgmma.wait_group
+no-copy-wait (what this product reads in shared memory has changed|thread [0-9]+ has written byte [0-9]+ of shared memory)
+no-wait the thread ended with 1 products that nothing waited for
+no-commit the thread ended with 1 products that nothing waited for
+two-ways warp [0-9]+ issues this with descriptors [0-9a-f]+, [0-9a-f]+, another one of its warpgroup
+misplaced descriptor [0-9a-f]+: 0x480 does not lie in the first line of a swizzle of 128 bytes
+TABLE
+    EMU_ARCH=89 caught release forward ins_wgmma "" 'wgmma.fence.*: the device is an sm_89: only sm_90 has it'
     program release runtime
     program release runtime EMU_STREAMS=random EMU_SEED=3
     for arch in 80 86 89 90 100 120; do program release runtime EMU_ARCH=$arch -- $arch; done

@@ -271,6 +271,41 @@ static void forward_arrays(void **state)
     free(x);
 }
 
+/* Pixels of a PNG as they are stored (libpng's simplified reader would apply a gamma); the caller frees them. */
+static uint8_t *read_pixels(const char *path, int channels, int *w, int *h)
+{
+    FILE *f = fopen(path, "rb");
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    assert_true(f && png && info);
+    if (setjmp(png_jmpbuf(png))) fail_msg("%s cannot be read", path);
+    png_init_io(png, f);
+    png_read_png(png, info, PNG_TRANSFORM_IDENTITY, NULL);
+    *w = (int)png_get_image_width(png, info);
+    *h = (int)png_get_image_height(png, info);
+    const size_t row = (size_t)*w * (size_t)channels;
+    assert_int_equal(png_get_rowbytes(png, info), row);
+    uint8_t *pixels = malloc(row * (size_t)*h);
+    assert_non_null(pixels);
+    for (int y = 0; y < *h; y++) memcpy(pixels + (size_t)y * row, png_get_rows(png, info)[y], row);
+    png_destroy_read_struct(&png, &info, NULL);
+    fclose(f);
+    return pixels;
+}
+
+static void check_linear_preview(const dydit_result *r)
+{
+    dydit_png_options p;
+    int w, h;
+    dydit_png_options_init(&p, sizeof p);
+    p.preview = (dydit_preview)7;
+    assert_int_equal(dydit_result_write_png(r, golden_scratch("latent.png"), &p), DYDIT_ERR_ARG);
+    p.preview = DYDIT_PREVIEW_LINEAR; /* test_view.c has its colours */
+    assert_int_equal(dydit_result_write_png(r, golden_scratch("latent.png"), &p), DYDIT_OK);
+    free(read_pixels(golden_scratch("latent.png"), 3, &w, &h));
+    assert_true(w == 8 && h == 8);
+}
+
 static void latent_models_make_no_png(void **state)
 {
     (void)state;
@@ -284,30 +319,10 @@ static void latent_models_make_no_png(void **state)
     assert_int_equal(dydit_sample(m, &o, &r), DYDIT_OK);
     assert_int_equal(dydit_result_write_png(r, golden_scratch("latent.png"), NULL), DYDIT_ERR_UNSUPPORTED);
     assert_non_null(strstr(dydit_message(ctx), "VAE"));
+    check_linear_preview(r);
     assert_int_equal(dydit_result_write_latents(r, golden_scratch("latent.st")), DYDIT_OK);
     dydit_result_close(&r);
     dydit_model_close(&m);
-}
-
-/* Gray pixels of a PNG as they are stored (libpng's simplified reader would apply a gamma); the caller frees them. */
-static uint8_t *read_gray(const char *path, int *w, int *h)
-{
-    FILE *f = fopen(path, "rb");
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
-    png_infop info = png_create_info_struct(png);
-    assert_true(f && png && info);
-    if (setjmp(png_jmpbuf(png))) fail_msg("%s cannot be read", path);
-    png_init_io(png, f);
-    png_read_png(png, info, PNG_TRANSFORM_IDENTITY, NULL);
-    *w = (int)png_get_image_width(png, info);
-    *h = (int)png_get_image_height(png, info);
-    assert_int_equal(png_get_rowbytes(png, info), *w);
-    uint8_t *pixels = malloc((size_t)*w * (size_t)*h);
-    assert_non_null(pixels);
-    for (int y = 0; y < *h; y++) memcpy(pixels + y * *w, png_get_rows(png, info)[y], (size_t)*w);
-    png_destroy_read_struct(&png, &info, NULL);
-    fclose(f);
-    return pixels;
 }
 
 /* A grid as torchvision lays it out, bytes as upstream's scripts make them: clamp(127.5 x + 128, 0, 255), truncated. */
@@ -323,7 +338,7 @@ static void pixels_of_a_grid(void **state)
     dydit_png_options_init(&p, sizeof p);
     p.nrow = NROW, p.zoom = ZOOM;
     assert_int_equal(dydit_result_write_png(r, golden_scratch("grid.png"), &p), DYDIT_OK);
-    uint8_t *pixels = read_gray(golden_scratch("grid.png"), &w, &h);
+    uint8_t *pixels = read_pixels(golden_scratch("grid.png"), 1, &w, &h);
     assert_int_equal(w, ZOOM * (NROW * CELL + PAD));
     assert_int_equal(h, ZOOM * (2 * CELL + PAD));
     const float *x = dydit_result_latents(r, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Whole sampling runs against the goldens, on every backend: DDPM and DDIM at every step, and the trained demo
+ * Whole sampling runs against the goldens, on every backend: every solver at every step, and the trained demo
  * model. */
 #include <math.h>
 #include <setjmp.h>
@@ -19,6 +19,7 @@
 #define TOLERANCE 1e-5
 
 static const char *const sampling = "tests/golden/sampling_d32_h2_p2.safetensors";
+static const char *const solvers = "tests/golden/solvers.safetensors";
 static const char *const demo = "models/glyphs.safetensors";
 static const char *const demo_expected = "tests/golden/demo_expected.safetensors";
 
@@ -68,6 +69,26 @@ static void equal(const golden *g, const char *want, const golden *got, const ch
     if (n) fail_msg("%s: %zu values of %s differ", g->path, n, want);
 }
 
+/* Latents of every step against the step's own largest magnitude. */
+static void near_each_step(const golden *g, const char *name, const golden *got, int steps, const char *backend)
+{
+    size_t n, m;
+    float *want = golden_values(g, name, &n), *have = golden_values(got, "x", &m);
+    const size_t count = n / (size_t)steps;
+    assert_int_equal(n, m);
+    for (size_t step = 0; step < (size_t)steps; step++) {
+        double largest = 0, off = 0;
+        for (size_t i = step * count; i < (step + 1) * count; i++) {
+            assert_true(dd_f32_finite(have[i]));
+            largest = fmax(largest, fabs((double)want[i]));
+            off = fmax(off, fabs((double)want[i] - (double)have[i]));
+        }
+        if (!(off <= TOLERANCE * largest))
+            fail_msg("%s step %zu on %s: off by %g of %g", name, step, backend, off, largest);
+    }
+    free(want), free(have);
+}
+
 static void trajectory_on(const char *backend, const char *sampler, int batch)
 {
     dydit_ctx *ctx = golden_ctx(backend, 2);
@@ -92,26 +113,66 @@ static void trajectory_on(const char *backend, const char *sampler, int batch)
         snprintf(name, sizeof name, "golden.%s.%s", sampler, same[i]);
         equal(&g, name, &got, same[i]);
     }
-    /* every step against its own largest magnitude */
     snprintf(name, sizeof name, "golden.%s.x", sampler);
-    size_t n, m;
-    float *want = golden_values(&g, name, &n), *have = golden_values(&got, "x", &m);
-    assert_int_equal(n, m);
-    for (size_t step = 0; step < 10; step++) {
-        double largest = 0, off = 0;
-        for (size_t i = step * n / 10; i < (step + 1) * n / 10; i++) {
-            assert_true(dd_f32_finite(have[i]));
-            largest = fmax(largest, fabs((double)want[i]));
-            off = fmax(off, fabs((double)want[i] - (double)have[i]));
-        }
-        if (!(off <= TOLERANCE * largest))
-            fail_msg("%s step %zu on %s: off by %g of %g", sampler, step, backend, off, largest);
-    }
-    free(want), free(have), free(y);
+    near_each_step(&g, name, &got, 10, backend);
+    free(y);
     golden_close(&got);
     golden_close(&g);
     dydit_model_close(&model);
     dydit_close(&ctx);
+}
+
+/* Every step of diffusers' schedulers round the golden model (tests/golden/solvers.py), in batches of `batch`. */
+static void multistep_on(const char *backend, const char *sampler, int steps, int batch)
+{
+    dydit_ctx *ctx = golden_ctx(backend, 2);
+    dydit_model *model = golden_model(ctx, sampling);
+    golden g = golden_open(sampling), expected = golden_open(solvers);
+    char name[64], number[16];
+    dydit_sample_options o;
+    dydit_sample_options_init(&o, sizeof o);
+    snprintf(number, sizeof number, "%d", steps);
+    o.sampler = sampler;
+    o.steps = number;
+    o.keep_trajectory = 1;
+    o.batch_size = batch;
+    int *y = labels(&g, &o.n_images);
+    o.labels = y;
+    o.latents_in = inputs(&g, NULL);
+    const char *out = golden_scratch("trajectory.safetensors");
+    sample(ctx, model, &o, out);
+    golden got = golden_open(out);
+    snprintf(name, sizeof name, "t.linspace%d", steps);
+    equal(&expected, name, &got, "t");
+    snprintf(name, sizeof name, "model.%s.%d.x", sampler, steps);
+    near_each_step(&expected, name, &got, steps, backend);
+    free(y);
+    golden_close(&got);
+    golden_close(&expected);
+    golden_close(&g);
+    dydit_model_close(&model);
+    dydit_close(&ctx);
+}
+
+/* A second batch must not read what the first one has left; the reference is slow and gets the smallest. */
+static void dpmpp2m_every_step(void **state)
+{
+    (void)state;
+    multistep_on("ref", "dpmpp2m", 5, 2);
+    multistep_on("cpu", "dpmpp2m", 5, 1);
+    multistep_on("cpu", "dpmpp2m", 10, 2);
+    multistep_on("cpu", "dpmpp2m", 20, 2);
+    multistep_on("cpu", "dpmpp2m", 25, 2);
+}
+
+static void unipc_every_step(void **state)
+{
+    (void)state;
+    multistep_on("ref", "unipc", 5, 2);
+    multistep_on("cpu", "unipc", 5, 1);
+    multistep_on("cpu", "unipc", 10, 2);
+    multistep_on("cpu", "unipc", 20, 2);
+    multistep_on("cpu", "unipc", 25, 2);
 }
 
 static void ddpm_every_step(void **state)
@@ -178,6 +239,8 @@ static void trajectory_chosen(void **state)
     trajectory_on(golden_backend(), "ddpm", 2);
     trajectory_on(golden_backend(), "ddpm", 1);
     trajectory_on(golden_backend(), "ddim", 2);
+    multistep_on(golden_backend(), "dpmpp2m", 5, 2);
+    multistep_on(golden_backend(), "unipc", 5, 1);
 }
 
 static int clean(void **state)
@@ -190,6 +253,7 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ddpm_every_step), cmocka_unit_test(ddim_every_step),
+                                       cmocka_unit_test(dpmpp2m_every_step), cmocka_unit_test(unipc_every_step),
                                        cmocka_unit_test(demo_model)};
     const struct CMUnitTest chosen[] = {cmocka_unit_test(trajectory_chosen)}; /* the demo is long for an emulator */
     return golden_backend() ? cmocka_run_group_tests(chosen, NULL, clean) : cmocka_run_group_tests(tests, NULL, clean);

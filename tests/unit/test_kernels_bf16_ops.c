@@ -216,7 +216,8 @@ static void adaln_and_cond_round(void **state)
                                .scale = d,
                                .r = 3,
                                .s = 7,
-                               .d = d};
+                               .d = d,
+                               .eps = DD_LN_EPS};
             if (list) a.rows = (dd_row_list){idx, &count};
             dd_cond_args e = {.temb = x.p,
                               .emb = cond.p,

@@ -84,7 +84,8 @@ static void adaln_by_hand(void **state)
                        .scale = 5,
                        .r = 2,
                        .s = 1,
-                       .d = 4};
+                       .d = 4,
+                       .eps = 1e-6f};
     assert_int_equal(dd_ref_ops.adaln(&one->exec, &a), DD_OK);
     const double rstd = 1 / sqrt(5 + 1e-6);
     for (int i = 0; i < 4; i++) {
@@ -220,9 +221,9 @@ static void solver_steps(void **state)
 {
     (void)state;
     /* X 2, E 0.5, MX0 0.25, MXT 0.75, ME 0.1, SIGMA, LOG_MIN -4, LOG_MAX -2; one pixel, eps 3, v 0 (w = 1/2, l = -3) */
-    float coef[] = {2, 0.5f, 0.25f, 0.75f, 0.1f, 1, -4, -2}, x = 5, x0 = 0;
+    float coef[DD_COEF_COUNT] = {2, 0.5f, 0.25f, 0.75f, 0.1f, 1, -4, -2}, x = 5, x0 = 0;
     const float out[] = {3, 0}, noise = -2;
-    dd_solve_args a = {DD_SOLVER_DDPM, coef, &x, out, &noise, &x0, 1, 1, 2, 1};
+    dd_solve_args a = {DD_SOLVER_DDPM, coef, &x, out, &noise, &x0, 1, 1, 2, 1, NULL, NULL, NULL};
     assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
     close_to(8.5, x0);
     close_to(0.25 * 8.5 + 0.75 * 5 - 2 * exp(-1.5), x);
@@ -245,6 +246,31 @@ static void solver_steps(void **state)
     assert_string_equal(dst, "xyc");
 }
 
+/* One pixel, eps 3, by hand: a first step, one with all that is kept, a last one. */
+static void multistep_solver_steps(void **state)
+{
+    (void)state;
+    float coef[DD_COEF_COUNT] = {2, 0.5f, 0.25f, 0.75f}, x = 5, m1 = NAN, m2 = NAN, y1 = NAN;
+    const float out[] = {3, NAN}; /* no variance is read */
+    dd_solve_args a = {DD_SOLVER_UNIPC, coef, &x, out, NULL, NULL, 1, 1, 2, 1, &m1, &m2, &y1};
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
+    close_to(0.25 * 8.5 + 0.75 * 5, x); /* x0 = 10 - 1.5 */
+    assert_true(m1 == 8.5f && y1 == 5.0f);
+    coef[DD_COEF_MX1] = -0.5f, coef[DD_COEF_CY] = 0.5f, coef[DD_COEF_C0] = 2, coef[DD_COEF_C1] = 4,
+    coef[DD_COEF_C2] = 8;
+    x = 1, m1 = 10, m2 = 20, y1 = 30; /* x0 = 0.5, y = 15 + 1 + 40 + 160 */
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
+    close_to(0.25 * 0.5 + 0.75 * 216 - 0.5 * 10, x);
+    assert_true(m1 == 0.5f && m2 == 10.0f && y1 == 216.0f);
+    a.solver = DD_SOLVER_DPMPP2M, a.x0_2 = NULL, a.y_1 = NULL, coef[DD_COEF_CY] = 0;
+    x = 1, m1 = 10;
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_OK);
+    close_to(0.25 * 0.5 + 0.75 * 1 - 0.5 * 10, x);
+    assert_true(m1 == 0.5f);
+    a.x0_1 = NULL;
+    assert_int_equal(dd_ref_ops.solve(&one->exec, &a), DD_ERR_ARG);
+}
+
 static void packed_rows(void **state)
 {
     (void)state;
@@ -264,15 +290,11 @@ static void packed_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_bias_and_slices),
-        cmocka_unit_test(gemm_gelu_and_residual),
-        cmocka_unit_test(adaln_by_hand),
-        cmocka_unit_test(attention_by_hand),
-        cmocka_unit_test(route_by_hand),
-        cmocka_unit_test(patches_there_and_back),
-        cmocka_unit_test(conditions_and_guidance),
-        cmocka_unit_test(solver_steps),
-        cmocka_unit_test(packed_rows),
+        cmocka_unit_test(gemm_bias_and_slices),    cmocka_unit_test(gemm_gelu_and_residual),
+        cmocka_unit_test(adaln_by_hand),           cmocka_unit_test(attention_by_hand),
+        cmocka_unit_test(route_by_hand),           cmocka_unit_test(patches_there_and_back),
+        cmocka_unit_test(conditions_and_guidance), cmocka_unit_test(solver_steps),
+        cmocka_unit_test(multistep_solver_steps),  cmocka_unit_test(packed_rows),
     };
     return cmocka_run_group_tests(tests, open_runners, close_runners);
 }

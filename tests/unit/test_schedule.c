@@ -128,6 +128,95 @@ static void ddim_takes_whole_strides(void **state)
     }
 }
 
+/* ---- the multistep solvers of diffusers ---- */
+
+static void golden_f64(const dd_tensors *file, const char *name, int64_t n, double *out)
+{
+    const dd_tensor *t = dd_tensors_find(file, name);
+    if (!t || t->dtype != DD_F64 || t->count != n) fail_msg("%s is missing", name);
+    memcpy(out, t->data, (size_t)n * sizeof *out);
+}
+
+static void check_timesteps(const dd_tensors *file, const char *spec)
+{
+    char name[48];
+    dd_err err = {0};
+    float want[32];
+    snprintf(name, sizeof name, "t.%s", spec);
+    const dd_tensor *t = dd_tensors_find(file, name);
+    if (!t || t->count != sch.n || sch.n > COUNT(want)) fail_msg("%s has not %d steps", name, sch.n);
+    assert_int_equal(dd_tensors_read_f32(file, t, want, &err), DD_OK);
+    for (int k = 0; k < sch.n; k++) assert_int_equal(sch.timestep[sch.n - 1 - k], (int)want[k]);
+}
+
+/* Four counts value by value; all 998 counts by the sum of (k + 1)^2 t_k, exact in float64. */
+static void multistep_timesteps_exact(void **state)
+{
+    (void)state;
+    static const char *const spacings[] = {"linspace", "leading", "trailing"};
+    static double sums[DD_TRAIN_STEPS];
+    dd_tensors *file = NULL;
+    dd_err err = {0};
+    char spec[32];
+    if (dd_safetensors_open(&file, "tests/golden/solvers.safetensors", &err) != DD_OK) fail_msg("%s", err.text);
+    for (int s = 0; s < COUNT(spacings); s++) {
+        snprintf(spec, sizeof spec, "sums.%s", spacings[s]);
+        golden_f64(file, spec, DD_TRAIN_STEPS - 2, sums);
+        for (int n = 2; n < DD_TRAIN_STEPS; n++) {
+            double sum = 0;
+            snprintf(spec, sizeof spec, "%s%d", spacings[s], n);
+            assert_int_equal(dd_schedule_build_multistep(&sch, spec, &err), DD_OK);
+            assert_int_equal(sch.n, n);
+            for (int k = 0; k < n; k++) sum += (double)(k + 1) * (k + 1) * sch.timestep[n - 1 - k];
+            if (!(sum == sums[n - 2])) fail_msg("%s: the timesteps differ", spec);
+            if (n == 5 || n == 10 || n == 20 || n == 25) check_timesteps(file, spec);
+        }
+    }
+    dd_tensors_close(&file);
+}
+
+static void multistep_numbers_mean_linspace(void **state)
+{
+    (void)state;
+    static dd_schedule named;
+    dd_err err = {0};
+    assert_int_equal(dd_schedule_build_multistep(&sch, "20", &err), DD_OK);
+    assert_int_equal(dd_schedule_build_multistep(&named, "linspace20", &err), DD_OK);
+    assert_memory_equal(&sch, &named, sizeof sch);
+    build("1000"); /* the tables are those of the timesteps, whoever chose them */
+    named = sch;
+    assert_int_equal(dd_schedule_build_multistep(&sch, "trailing500", &err), DD_OK);
+    for (int i = 0; i < sch.n; i++) {
+        const double want = named.alpha_bar[sch.timestep[i]];
+        assert_true(fabs(sch.alpha_bar[i] - want) <= 1e-12 * want); /* 500 products, each of two roundings */
+    }
+}
+
+static void bad_multistep_specs_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spec, *says;
+    } cases[] = {{"1", "out of range: from 2 to 999"},
+                 {"1000", "out of range: from 2 to 999"},
+                 {"leading0", "out of range"},
+                 {"trailing1000", "out of range"},
+                 {"ddim50", "nor linspaceN, leadingN"},
+                 {"leading", "neither a whole number"},
+                 {"trailing-5", "neither a whole number"},
+                 {"linspaceleading5", "neither a whole number"},
+                 {"", "neither a whole number"},
+                 {"2.5", "neither a whole number"}};
+    for (int k = 0; k < COUNT(cases); k++) {
+        dd_err err = {0};
+        assert_int_equal(dd_schedule_build_multistep(&sch, cases[k].spec, &err), DD_ERR_ARG);
+        if (!strstr(err.text, cases[k].says) || !strstr(err.text, cases[k].spec))
+            fail_msg("\"%s\" gave: %s", cases[k].spec, err.text);
+    }
+    dd_err err = {0};
+    assert_int_equal(dd_schedule_build_multistep(&sch, NULL, &err), DD_ERR_ARG);
+}
+
 static void bad_specs_are_refused(void **state)
 {
     (void)state;
@@ -170,10 +259,11 @@ static void bad_specs_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedule_tables_exact),   cmocka_unit_test(previous_products_are_shifted),
-        cmocka_unit_test(every_step_count_builds), cmocka_unit_test(halves_round_to_even),
-        cmocka_unit_test(positions_are_summed_up), cmocka_unit_test(ddim_takes_whole_strides),
-        cmocka_unit_test(bad_specs_are_refused),
+        cmocka_unit_test(schedule_tables_exact),           cmocka_unit_test(previous_products_are_shifted),
+        cmocka_unit_test(every_step_count_builds),         cmocka_unit_test(halves_round_to_even),
+        cmocka_unit_test(positions_are_summed_up),         cmocka_unit_test(ddim_takes_whole_strides),
+        cmocka_unit_test(bad_specs_are_refused),           cmocka_unit_test(multistep_timesteps_exact),
+        cmocka_unit_test(multistep_numbers_mean_linspace), cmocka_unit_test(bad_multistep_specs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

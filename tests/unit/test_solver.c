@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Solver coefficients against their formulas in double, and against the latents of the golden sampling runs. */
+ * Solver coefficients against their formulas in double, and against the latents of the golden sampling runs and of
+ * diffusers' multistep schedulers. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +24,9 @@ static const float *row(int k) { return coef + (size_t)k * DD_COEF_COUNT; }
 static void coefs(const char *spec, dd_solver solver, double eta, int learn_sigma)
 {
     dd_err err = {0};
-    if (dd_schedule_build(&sch, spec, &err) != DD_OK) fail_msg("%s", err.text);
+    const dd_status st = dd_solver_multistep(solver) ? dd_schedule_build_multistep(&sch, spec, &err)
+                                                     : dd_schedule_build(&sch, spec, &err);
+    if (st != DD_OK) fail_msg("%s", err.text);
     for (size_t i = 0; i < sizeof coef / sizeof coef[0]; i++) coef[i] = NAN;
     if (dd_solver_coefs(coef, &sch, solver, eta, learn_sigma, &err) != DD_OK) fail_msg("%s", err.text);
     for (int k = 0; k < sch.n; k++)
@@ -191,6 +195,110 @@ static void golden_ddim_steps(void **state)
     golden_run("ddim", DD_SOLVER_DDIM);
 }
 
+/* ---- the multistep solvers, step by step from the latents that diffusers had ---- */
+
+/* A value in double and how far it may be from diffusers', whose arithmetic here is float64: our coefficients err by
+ * 2^-24 of themselves. The constant is a little larger for the second order and for float64. */
+typedef struct bounded {
+    double v, off;
+} bounded;
+
+static bounded times(float by, bounded q)
+{
+    const double c = (double)by;
+    return (bounded){c * q.v, fabs(c) * (0x1.01p-24 * fabs(q.v) + q.off)};
+}
+
+static bounded plus(bounded a, bounded b) { return (bounded){a.v + b.v, a.off + b.off}; }
+
+typedef struct kept {
+    bounded x0_1, x0_2, y_1;
+} kept;
+
+/* The next x of one value; x and eps are exact. */
+static bounded multistep(const float *r, kept *k, bool corrects, double x, double eps)
+{
+    const bounded from = {x, 0}, e = {eps, 0}, prediction = times(r[DD_COEF_E], e);
+    const bounded x0 = plus(times(r[DD_COEF_X], from), (bounded){-prediction.v, prediction.off});
+    bounded y = from;
+    if (r[DD_COEF_CY] != 0.0f) {
+        y = plus(times(r[DD_COEF_CY], k->y_1), times(r[DD_COEF_C0], x0));
+        y = plus(y, plus(times(r[DD_COEF_C1], k->x0_1), times(r[DD_COEF_C2], k->x0_2)));
+    }
+    assert_true(corrects || y.v == x);
+    const bounded next = plus(times(r[DD_COEF_MX0], x0),
+                              plus(times(r[DD_COEF_MXT], y), times(r[DD_COEF_MX1], k->x0_1)));
+    *k = (kept){x0, k->x0_1, y};
+    return next;
+}
+
+static void fake_run(const dd_tensors *file, const char *which, dd_solver solver, int n)
+{
+    char name[64];
+    int64_t values;
+    snprintf(name, sizeof name, "%d", n);
+    coefs(name, solver, 0.0, 1);
+    snprintf(name, sizeof name, "fake.%s.%d.eps", which, n);
+    float *eps = load(file, name, &values);
+    snprintf(name, sizeof name, "fake.%s.%d.x", which, n);
+    float *x = load(file, name, NULL);
+    const int64_t width = values / n;
+    for (int64_t i = 0; i < width; i++) {
+        kept past = {.x0_1 = {0, 0}};
+        for (int k = 0; k < n; k++) {
+            const double want = (double)x[(k + 1) * width + i];
+            const bounded got = multistep(row(k), &past, solver == DD_SOLVER_UNIPC, (double)x[k * width + i],
+                                          (double)eps[k * width + i]);
+            const double bound = got.off + 0x1.01p-24 * fabs(want); /* want is rounded to float32 */
+            if (!(fabs(got.v - want) <= bound))
+                fail_msg("%s step %d: %.9g, expected %.9g within %g", name, k, got.v, want, bound);
+        }
+    }
+    free(x), free(eps);
+}
+
+static void multistep_follows_diffusers(void **state)
+{
+    (void)state;
+    static const int counts[] = {5, 10, 20, 25};
+    dd_err err = {0};
+    dd_tensors *file = NULL;
+    if (dd_safetensors_open(&file, "tests/golden/solvers.safetensors", &err) != DD_OK) fail_msg("%s", err.text);
+    for (int i = 0; i < 4; i++) {
+        fake_run(file, "dpmpp2m", DD_SOLVER_DPMPP2M, counts[i]);
+        fake_run(file, "unipc", DD_SOLVER_UNIPC, counts[i]);
+    }
+    dd_tensors_close(&file);
+}
+
+/* All counts of all spacings: a run begins without a past and ends in the last prediction; where every prediction is the
+ * same picture, that picture is found: the weights of predictions and latents leave signal and noise what they are. */
+static void multistep_keeps_a_constant_picture(void **state)
+{
+    (void)state;
+    static const dd_solver solvers[] = {DD_SOLVER_DPMPP2M, DD_SOLVER_UNIPC};
+    for (int n = 2; n < DD_TRAIN_STEPS; n++)
+        for (int s = 0; s < 2; s++) {
+            char spec[16];
+            snprintf(spec, sizeof spec, "%d", n);
+            coefs(spec, solvers[s], 0.0, 1);
+            const float *first = row(0), *last = row(n - 1);
+            assert_true(first[DD_COEF_MX1] == 0.0f && first[DD_COEF_CY] == 0.0f);
+            assert_true(last[DD_COEF_MX0] == 1.0f && last[DD_COEF_MXT] == 0.0f && last[DD_COEF_MX1] == 0.0f);
+            for (int k = 0; k < n; k++) {
+                const float *r = row(k);
+                const double now = sch.alpha_bar[n - 1 - k], next = sch.alpha_bar_prev[n - 1 - k];
+                /* x = sqrt(now) x0 + sqrt(1 - now) e goes to sqrt(next) x0 + sqrt(1 - next) e, but for the rounding of
+                 * three coefficients */
+                const double bound = 0x1.01p-24 * (fabs((double)r[DD_COEF_MX0]) + fabs((double)r[DD_COEF_MX1]) +
+                                                   (double)r[DD_COEF_MXT]);
+                const double x0 = (double)r[DD_COEF_MX0] + (double)r[DD_COEF_MX1] + (double)r[DD_COEF_MXT] * sqrt(now);
+                assert_true(fabs(x0 - sqrt(next)) <= bound);
+                assert_true(fabs((double)r[DD_COEF_MXT] * sqrt(1.0 - now) - sqrt(1.0 - next)) <= bound);
+            }
+        }
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     (void)state;
@@ -201,14 +309,17 @@ static void bad_arguments_are_refused(void **state)
         assert_int_equal(dd_solver_coefs(coef, &sch, DD_SOLVER_DDIM, etas[k], 1, &err), DD_ERR_ARG);
         assert_non_null(strstr(err.text, "eta"));
     }
+    dd_err err = {0};
+    assert_int_equal(dd_solver_coefs(coef, &sch, DD_SOLVER_COUNT, 0.0, 1, &err), DD_ERR_ARG);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ddpm_follows_the_posterior), cmocka_unit_test(ddpm_without_learned_variance),
-        cmocka_unit_test(ddim_follows_equation_12),   cmocka_unit_test(ddim_with_eta_1_has_the_posterior_variance),
-        cmocka_unit_test(golden_ddpm_steps),          cmocka_unit_test(golden_ddim_steps),
+        cmocka_unit_test(ddpm_follows_the_posterior),  cmocka_unit_test(ddpm_without_learned_variance),
+        cmocka_unit_test(ddim_follows_equation_12),    cmocka_unit_test(ddim_with_eta_1_has_the_posterior_variance),
+        cmocka_unit_test(golden_ddpm_steps),           cmocka_unit_test(golden_ddim_steps),
+        cmocka_unit_test(multistep_follows_diffusers), cmocka_unit_test(multistep_keeps_a_constant_picture),
         cmocka_unit_test(bad_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

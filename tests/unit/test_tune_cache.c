@@ -20,7 +20,7 @@ static char stale[DD_ERR_TEXT];
 
 static dd_tuned tuned(int64_t m, dd_epilogue epilogue, double own, double library)
 {
-    return (dd_tuned){{m, 1152, 4608, DD_FMT_BF16, DD_FMT_F32, epilogue, false}, {own, library}};
+    return (dd_tuned){{m, 1152, 4608, DD_FMT_BF16, DD_FMT_F32, epilogue, false}, {{own, library, -1}}};
 }
 
 static void write_times(const dd_tune_key *k, dd_tuned *at, int n)
@@ -42,6 +42,8 @@ static void what_was_written_is_read(void **state)
     dd_tuned first[] = {tuned(512, DD_EPI_BIAS, 10.5, 9.25), tuned(512, DD_EPI_GELU, 11, 12)};
     dd_tuned second[] = {tuned(512, DD_EPI_GELU, 13, 7), tuned(1024, DD_EPI_RESIDUAL, 1, 2)};
     dd_tune_list l;
+    first[0].times.us[DD_BY_WGMMA] = 8;
+    second[0].times.us[DD_BY_LIBRARY] = -1;
     scratch_clear();
     assert_int_equal(read_times(&l, &key), DD_OK);
     assert_int_equal(l.n, 0);
@@ -54,8 +56,7 @@ static void what_was_written_is_read(void **state)
     const dd_tuned *want[] = {&first[0], &second[0], &second[1]};
     for (int i = 0; i < 3; i++) {
         assert_true(dd_gemm_shape_equal(&l.at[i].shape, &want[i]->shape));
-        assert_true(l.at[i].times.own_us == want[i]->times.own_us);
-        assert_true(l.at[i].times.library_us == want[i]->times.library_us);
+        for (int by = 0; by < DD_BY_COUNT; by++) assert_true(l.at[i].times.us[by] == want[i]->times.us[by]);
     }
     dd_tune_list_fini(&l);
 }
@@ -105,7 +106,7 @@ static void garbage_is_refused(void **state)
         {"no JSON", "tune.json"},
         {"[]", "no file of measurements"},
         {"{\"schema\":\"dydit-plan\",\"schema_version\":1,\"devices\":[]}", "dydit-plan"},
-        {"{\"schema\":\"dydit-tune\",\"schema_version\":2,\"devices\":[]}", "schema_version"},
+        {"{\"schema\":\"dydit-tune\",\"schema_version\":3,\"devices\":[]}", "schema_version"},
         {"{\"schema\":\"dydit-tune\",\"schema_version\":1}", "devices"},
         {FILE_OF("7"), "devices[0] is no object"},
         {FILE_OF("{\"device\":\"Card A\"}"), "capability"},
@@ -117,6 +118,8 @@ static void garbage_is_refused(void **state)
         {GEMMS("{\"m\":1,\"n\":2,\"k\":3,\"input\":\"f32\",\"output\":\"f32\",\"epilogue\":\"bias\"}"), "sliced"},
         {GEMMS(GEMM("1", "f32", "bias", "-2")), "own_us"},
         {GEMMS(GEMM("1", "f32", "bias", "\"2\"")), "own_us"},
+        {GEMMS(GEMM("1", "f32", "bias", "2,\"wgmma_us\":-1")), "wgmma_us"},
+        {GEMMS(GEMM("1", "f32", "bias", "2,\"wgmma_us\":null")), "wgmma_us"},
     };
     const dd_tuned one = tuned(512, DD_EPI_BIAS, 2, 1);
     dd_tune_list l;

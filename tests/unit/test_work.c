@@ -123,6 +123,21 @@ static void one_step_by_hand(void **state)
     solve.read += 2 * 4 * 64 * 4; /* noise */
     const dd_bound noisy = bound_of(&r, &half_tokens);
     check_kind(&noisy, DD_KIND_SOLVE, solve);
+
+    float *f = r.coefs; /* as of unipc in the middle of a run: x, eps and three arrays in, x and three arrays out */
+    r.spec.solver = DD_SOLVER_UNIPC;
+    f[DD_COEF_SIGMA] = 0, f[DD_COEF_MX1] = f[DD_COEF_CY] = f[DD_COEF_C2] = 1;
+    const dd_bound corrected = bound_of(&r, &half_tokens);
+    check_kind(&corrected, DD_KIND_SOLVE,
+               (dd_work){.launches = 1, .read = 5 * 2 * 4 * 64 * 4, .written = 4 * 2 * 4 * 64 * 4});
+    f[DD_COEF_C2] = 0;
+    const dd_bound second = bound_of(&r, &half_tokens);
+    check_kind(&second, DD_KIND_SOLVE,
+               (dd_work){.launches = 1, .read = 4 * 2 * 4 * 64 * 4, .written = 4 * 2 * 4 * 64 * 4});
+    r.spec.solver = DD_SOLVER_DPMPP2M, f[DD_COEF_CY] = 0;
+    const dd_bound multistep = bound_of(&r, &half_tokens);
+    check_kind(&multistep, DD_KIND_SOLVE,
+               (dd_work){.launches = 1, .read = 3 * 2 * 4 * 64 * 4, .written = 2 * 2 * 4 * 64 * 4});
     rig_close(&r);
 }
 

@@ -13,6 +13,7 @@
 
 #include "host/exec/plugin_cuda.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/gemm_wgmma.h"
 #include "kernels/cuda/lt.h"
 
 #define FRONT 256 /* bytes in front of the data that travel too: tensor.c's guard; a multiple of any alignment */
@@ -137,7 +138,23 @@ static void move_small(dd_op_id op, dd_op_args *a)
     case DD_OP_noise: MOVE(a->noise.dst), MOVE(a->noise.stream); break;
     case DD_OP_solve:
         MOVE(a->solve.coef), MOVE(a->solve.x), MOVE(a->solve.out), MOVE(a->solve.noise), MOVE(a->solve.x0);
+        MOVE(a->solve.x0_1), MOVE(a->solve.x0_2), MOVE(a->solve.y_1);
         break;
+    default: exit(2);
+    }
+}
+
+static void move_picture(dd_op_id op, dd_op_args *a)
+{
+    switch (op) {
+    case DD_OP_to_pixels: MOVE(a->to_pixels.src), MOVE(a->to_pixels.dst); break;
+    case DD_OP_conv2d: MOVE(a->conv2d.src), MOVE(a->conv2d.bias), MOVE(a->conv2d.residual), MOVE(a->conv2d.dst); break;
+    case DD_OP_group_norm:
+        MOVE(a->group_norm.x), MOVE(a->group_norm.y), MOVE(a->group_norm.gamma), MOVE(a->group_norm.beta);
+        MOVE(a->group_norm.work);
+        break;
+    case DD_OP_pixel_attention: MOVE(a->pixel_attention.qkv), MOVE(a->pixel_attention.out); break;
+    case DD_OP_to_planes: MOVE(a->to_planes.src), MOVE(a->to_planes.dst); break;
     default: exit(2);
     }
 }
@@ -160,11 +177,17 @@ static void move_args(dd_op_id op, dd_op_args *a)
     case DD_OP_patch_embed:
         MOVE(a->patch_embed.latents), MOVE(a->patch_embed.bias), MOVE(a->patch_embed.pos), MOVE(a->patch_embed.x);
         break;
+    case DD_OP_to_pixels:
+    case DD_OP_conv2d:
+    case DD_OP_group_norm:
+    case DD_OP_pixel_attention:
+    case DD_OP_to_planes: move_picture(op, a); break;
     default: move_small(op, a);
     }
 }
 
 typedef dd_status launcher(dd_op_id op, const dd_exec *e, const dd_op_args *a);
+static launcher launch_lt;
 
 static dd_status launch_own(dd_op_id op, const dd_exec *e, const dd_op_args *a)
 {
@@ -174,7 +197,7 @@ static dd_status launch_own(dd_op_id op, const dd_exec *e, const dd_op_args *a)
 /* Slices of the library have their sizes from the host: they cannot be replayed at another step. */
 static bool sized_by_host(launcher *launch, dd_op_id op, const dd_op_args *a)
 {
-    return launch != launch_own && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
+    return launch == launch_lt && op == DD_OP_gemm && (a->gemm.n.pool || a->gemm.k.pool);
 }
 
 /* Such an op must be refused while it is recorded. */
@@ -241,6 +264,17 @@ static dd_status run(launcher *launch, ck_case *c, const dd_exec *exec, const dd
 static dd_status call(ck_case *c, const dd_exec *exec, const dd_op_args *args)
 {
     return run(launch_own, c, exec, args);
+}
+
+/* What is launched and what is replayed have different tiles, and must have the same bits. */
+static dd_status launch_wgmma(dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    return op == DD_OP_gemm ? dd_cuda_gemm_wgmma(e, &a->gemm, turn % DD_CUDA_WGMMA_TILES) : DD_ERR_UNSUPPORTED;
+}
+
+static dd_status call_wgmma(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    return run(launch_wgmma, c, exec, args);
 }
 
 /* Little room, so that rows come in several parts. */
@@ -353,6 +387,16 @@ ck_impl ck_device_impl(void)
                      .scratch_bytes = scratch_bytes,
                      .call = call,
                      .release = release};
+}
+
+ck_impl ck_device_wgmma_impl(void)
+{
+    ck_impl impl = ck_device_impl();
+    snprintf(impl.name, sizeof impl.name, CK_DEVICE "_wgmma");
+    if (!impl.missing && !dd_cuda_wgmma_here()) impl.missing = "the device, or this build, is not for sm_90";
+    impl.call = call_wgmma;
+    impl.partial = true;
+    return impl;
 }
 
 ck_impl ck_device_lt_impl(void)

@@ -6,6 +6,8 @@
 #include "tests/checkkernel/check.h"
 
 ck_impl ck_device_impl(void);
+/* The op gemm by wgmma, where the device has it. */
+ck_impl ck_device_wgmma_impl(void);
 /* The op gemm by cuBLASLt, or what stands in for it. */
 ck_impl ck_device_lt_impl(void);
 

@@ -34,11 +34,12 @@ dd_packed *foreign(dd_packed *w);
 dd_packed *empty(dd_packed *w);
 dd_cond_table table(void);
 
-/* refuse_ops.c, refuse_gemm.c */
+/* refuse_ops.c, refuse_gemm.c, refuse_picture.c */
 void test_small_ops(void);
 void test_gemm(void);
 void test_attention(void);
 void test_route(void);
+void test_pictures(void);
 
 #define CALL(call, kernels)                           \
     do {                                              \

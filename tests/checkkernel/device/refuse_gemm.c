@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_refuse: GEMM, attention, router. */
 #include "kernels/cuda/gemm_mma.h"
+#include "kernels/cuda/gemm_wgmma.h"
 #include "tests/checkkernel/device/refuse.h"
 
 static dd_gemm_args good_gemm(void)
@@ -33,6 +34,37 @@ static void test_tiles(void)
         expect("a tile too many", dd_cuda_gemm_mma(&exec, &a, DD_CUDA_MMA_TILES), DD_ERR_DEVICE, 0);
     }
     section("tiles of gemm");
+}
+
+#define WGMMA(want, ...)                                                                \
+    do {                                                                                \
+        dd_gemm_args a = good;                                                          \
+        int tile = 0;                                                                   \
+        __VA_ARGS__;                                                                    \
+        expect("wgmma: " #__VA_ARGS__, dd_cuda_gemm_wgmma(&exec, &a, tile), (want), 0); \
+    } while (0)
+
+/* On a device that has the instructions, and on another one. */
+static void test_wgmma(void)
+{
+    const dd_gemm_args good = bf16_gemm();
+    const bool here = dd_cuda_wgmma_here();
+    if (here)
+        for (int t = 0; t < DD_CUDA_WGMMA_TILES; t++) CALL(dd_cuda_gemm_wgmma(&exec, &good, t), 1);
+    if (!failing) {
+        const int tile_here = dd_cuda_gemm_wgmma_tile(&good);
+        if (here ? tile_here != DD_CUDA_WGMMA_TILES - 1 : tile_here != -1) wrong("tile %d for two rows", tile_here);
+        WGMMA(DD_ERR_UNSUPPORTED, tile = -1);
+        WGMMA(DD_ERR_UNSUPPORTED, tile = DD_CUDA_WGMMA_TILES);
+        WGMMA(DD_ERR_UNSUPPORTED, a = good_gemm());
+        WGMMA(DD_ERR_UNSUPPORTED, a.lda = 17);
+        WGMMA(DD_ERR_UNSUPPORTED, a.a = in + 2);
+        WGMMA(DD_ERR_ARG, a.a = NULL);
+        WGMMA(here ? DD_OK : DD_ERR_UNSUPPORTED, a.m = 0);
+        WGMMA(here ? DD_ERR_ARG : DD_ERR_UNSUPPORTED, a.m = INT32_MAX);
+        if (!here) WGMMA(DD_ERR_UNSUPPORTED, );
+    }
+    if (!failing || here) section("wgmma");
 }
 
 void test_gemm(void)
@@ -80,6 +112,7 @@ void test_gemm(void)
     LACKS(gemm, a = bf16_gemm(), a.c_format = (dd_format)9);
     section("gemm");
     test_tiles();
+    test_wgmma();
 }
 
 static dd_attention_args good_attention(void)

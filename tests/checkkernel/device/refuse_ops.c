@@ -69,7 +69,7 @@ static void test_patch_embed(void)
 
 static dd_adaln_args good_adaln(void)
 {
-    return (dd_adaln_args){F(in), out, DD_FMT_F32, 8, {NULL, NULL}, table(), 0, 8, 1, 2, 8};
+    return (dd_adaln_args){F(in), out, DD_FMT_F32, 8, {NULL, NULL}, table(), 0, 8, 1, 2, 8, DD_LN_EPS};
 }
 
 static void test_adaln(void)
@@ -84,6 +84,7 @@ static void test_adaln(void)
     BAD(adaln, a.s = 0);
     BAD(adaln, a.d = 0);
     BAD(adaln, a.ldy = 7);
+    BAD(adaln, a.eps = 0);
     BAD(adaln, a.rows.idx = I(in));
     BAD(adaln, a.cond.table = NULL);
     BAD(adaln, a.cond.slot = NULL);
@@ -191,10 +192,16 @@ static void test_solve(void)
     COMMON(solve);
     GOOD(solve, 1, );
     GOOD(solve, 1, a.solver = DD_SOLVER_DDIM, a.co = 1);
+    GOOD(solve, 1, a.solver = DD_SOLVER_DPMPP2M, a.x0_1 = F(out));
+    GOOD(solve, 1, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.x0_2 = F(out), a.y_1 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_DPMPP2M);
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.x0_2 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_1 = F(out), a.y_1 = F(out));
+    BAD(solve, a.solver = DD_SOLVER_UNIPC, a.x0_2 = F(out), a.y_1 = F(out));
     BAD(solve, a.coef = NULL);
     BAD(solve, a.x = NULL);
     BAD(solve, a.out = NULL);
-    BAD(solve, a.solver = (dd_solver)2);
+    BAD(solve, a.solver = DD_SOLVER_COUNT);
     BAD(solve, a.solver = (dd_solver)-1);
     BAD(solve, a.b = 0);
     BAD(solve, a.c = 0);

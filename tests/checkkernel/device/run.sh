@@ -66,6 +66,7 @@ refusals() {
 
 all=$(sed -n 's/^DD_OP(\([a-z_]*\)).*/\1/p' kernels/ops.def | paste -sd ,)
 together=attention,route,gemm,adaln,patch_embed # ops whose threads work together
+pictures=conv2d,group_norm,pixel_attention       # likewise, of pictures
 if build release; then
     packing release
     refusals release
@@ -73,6 +74,7 @@ if build release; then
     cases release forward "$all" 0
     cases release reverse $together 100000
     cases release random $together 100000
+    cases release random $pictures 20000
 fi
 # The random numbers are those of PyTorch only as long as they are those of cuRAND, to the bit.
 if ! printf '#include <curand_kernel.h>\n' | "${NVCC:-nvcc}" -x cu -E - >/dev/null 2>&1; then
@@ -94,5 +96,6 @@ for config in asan tsan; do
         packing $config
         [ $config = tsan ] || refusals $config # one thread
         cases $config forward $together 40000
+        cases $config forward $pictures 8000
     fi
 done

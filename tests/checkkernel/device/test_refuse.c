@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     failing = argc > 1 && strcmp(argv[1], "device") == 0;
     if (failing) { /* before the first call, which reads it */
         char text[4096] = "cudaMemcpyAsync:1";
-        for (int i = 1; i < 100; i += 2) sprintf(text + strlen(text), ",cudaLaunchKernel:%d", i);
+        for (int i = 1; i < 160; i += 2) sprintf(text + strlen(text), ",cudaLaunchKernel:%d", i);
         setenv("EMU_FAIL", text, 1);
     }
     must(cudaMalloc((void **)&in, BYTES));
@@ -207,6 +207,7 @@ int main(int argc, char **argv)
     test_gemm();
     test_attention();
     test_route();
+    test_pictures();
     test_pack();
     test_step();
     must(cudaStreamDestroy(stream));

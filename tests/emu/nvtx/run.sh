@@ -3,33 +3,12 @@
 # What profilers see of the CUDA backend, by record.c in place of one: ranges of the domain `dydit`, how they nest, and
 # which part of a benchmark is recorded. Run by tests/run.sh in `test` mode as one shell test, or by hand; prints
 # `ok - NAME`, `not ok - NAME`, `skip - NAME # REASON`.
-set -u
 cd "$(dirname "$0")/../../.." || exit 1
-make=${MAKE:-make}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-root=$PWD
-dydit=$root/build/release/dydit
+. tests/emu/lib.bash
 tool=$root/build/release/emu/libnvtx-record.so
-small=$root/tests/golden/model_d64_h4_p2.safetensors # 2 blocks of 4 heads, 10 classes
 
-skip() { printf 'skip - %s # %s\n' "$1" "$2"; }
-verdict() { # STATUS NAME [FILE with what happened]
-    if [ "$1" = 0 ]; then
-        printf 'ok - %s\n' "$2"
-    else
-        printf 'not ok - %s\n' "$2"
-        [ -z "${3-}" ] || sed 's/^/#   /' "$3" | head -n 20
-    fi
-}
-
-for need in "${PYTHON:-python3}" "${CXX:-g++}"; do
-    command -v "$need" >/dev/null 2>&1 || { skip "ranges" "$need is missing"; exit 0; }
-done
-scripts/nvcc.sh >/dev/null 2>"$tmp/out" || { skip "ranges" "$(cat "$tmp/out")"; exit 0; }
-case $("$make" --no-print-directory print-config) in *' nvtx=0 '*) skip "ranges" "the headers of NVTX are missing"; exit 0 ;; esac
-"$make" --no-print-directory cli emu build/release/emu/libnvtx-record.so >"$tmp/build" 2>&1 ||
-    { tail -n 20 "$tmp/build" >"$tmp/tail"; verdict 1 "build" "$tmp/tail"; exit 1; }
+case $("$make" --no-print-directory -C "$root" print-config) in *' nvtx=0 '*) skip "ranges" "the headers of NVTX are missing"; exit 0 ;; esac
+build release cli emu build/release/emu/libnvtx-record.so || exit 1
 cd "$tmp" || exit 1
 
 # Op by op, where the program knows the difference.

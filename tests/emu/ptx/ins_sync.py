@@ -85,3 +85,54 @@ def _mma(k, kind, na, nb):
 for _shape, _kind, _na, _nb in _MMA:
     row('mma .sync .aligned .%s .row .col .f32 .%s .%s .f32' % (_shape, _kind, _kind), 'd a b c',
         _mma(int(_shape.split('k')[1]), _kind, _na, _nb))
+
+# ---- matrices of a warpgroup ---------------------------------------------------------------------------------------
+row('fence .proxy .async ss=global|shared::cta|shared::cluster?', '', 'fence_proxy()')
+row('wgmma .fence .sync .aligned', '', 'wgmma_fence({site})')
+row('wgmma .commit_group .sync .aligned', '', 'wgmma_commit({site})')
+
+
+def _accumulators(func):
+    """Names of registers that may hold a result under way: those of wgmma, and copies of them."""
+    found, copies, blocks = set(), [], [func.body]
+    while blocks:
+        for s in blocks.pop().body:
+            if isinstance(s, tree.Block):
+                blocks.append(s)
+            elif isinstance(s, tree.Instr) and s.op.startswith('wgmma.mma_async'):
+                found.update(x.text for x in s.args[0].items)
+            elif isinstance(s, tree.Instr) and s.op in ('mov.f32', 'mov.b32', 'mov.u32') and isinstance(s.args[1], tree.Name):
+                copies.append((s.args[0], s.args[1].text))
+    size = -1
+    while size != len(found):
+        size = len(found)
+        found.update(to.text for to, source in copies if source in found and isinstance(to, tree.Name))
+    return sorted(found)
+
+
+def _wgmma_wait(ctx, g, ops):
+    if not hasattr(ctx.func, 'accumulators'):
+        ctx.func.accumulators = _accumulators(ctx.func)
+    names = [tree.Name(x) for x in ctx.func.accumulators if ctx.register(x)]  # in sight here
+    puts = ' '.join(ctx.put(x, 'product_value(%s)' % ctx.val(x, 'f32')) for x in names)
+    return '{ wgmma_wait(%s, %s); %s wgmma_waited(); }' % (ctx.val(ops['n'], 'u32'), ctx.site(), puts)
+
+
+row('wgmma .wait_group .sync .aligned', 'n:u32', _wgmma_wait)
+
+
+def _wgmma(ctx, g, ops):
+    n = int(g['shape'].split('n')[1][:-3])
+    if isinstance(ops['a'], tree.Vec):
+        raise PtxError('an operand in registers is not supported')
+    if [getattr(ops[x], 'value', None) for x in 'ijkl'] != [1, 1, 0, 0]:
+        raise PtxError('operands that are negated or transposed are not supported')
+    puts = ' '.join(ctx.put(x, 'd_[%d]' % i) for i, x in enumerate(ops['d'].items))
+    return '{ float d_[] = %s; wgmma({%s, %s, %s, %d, mma_%s, %s}, d_); %s }' % (
+        _regs(ctx, ops['d'], n // 2, 'f32'), ctx.site(), ctx.val(ops['a'], 'u64'), ctx.val(ops['b'], 'u64'), n, g['t'],
+        ctx.val(ops['p'], 'pred'), puts)
+
+
+for _kind in ('bf16', 'f16'):
+    row('wgmma .mma_async .sync .aligned shape=%s .f32 t=%s .%s' % ('|'.join('m64n%dk16' % n for n in range(8, 257, 8)), _kind, _kind),
+        'd a b p i j k l', _wgmma)

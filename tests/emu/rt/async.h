@@ -10,6 +10,7 @@ namespace emu
 {
 
 void count_copy(uint32_t bytes);
+void note_write(const uint8_t *to); /* this thread's, to a granule of shared memory */
 
 template <uint32_t N> inline void cp_async(uint8_t *to, uint64_t from, uint32_t live, const Site *site)
 {
@@ -39,6 +40,7 @@ inline void land(const Copy &c)
         }
         store<uint32_t>(c.to, static_cast<int>(i / 4), word);
     }
+    note_write(c.to);
 }
 
 /* All groups but the newest n are complete. */

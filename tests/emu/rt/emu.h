@@ -16,5 +16,6 @@
 #include "number.h"
 #include "thread.h"
 #include "warp.h"
+#include "wgmma.h"
 
 #endif

@@ -12,25 +12,22 @@
 #include "config.h"
 #include "number.h"
 #include "report.h"
+#include "tiles.h"
 #include "warp.h"
 
 namespace emu
 {
-namespace
-{
-
-enum { M = 16, N = 8, MAX_K = 16 };
-
-struct Tiles {
-    double a[M][MAX_K], b[MAX_K][N];
-    float c[M][N], d[M][N];
-};
 
 double element(uint32_t reg, int half, int type)
 {
     const uint16_t bits = static_cast<uint16_t>(reg >> 16 * half);
     return type == mma_bf16 ? to_double(bf16{bits}) : to_double(f16{bits});
 }
+
+namespace
+{
+
+enum { M = TILE_M, N = TILE_N, MAX_K = TILE_K };
 
 double tf32(uint32_t reg) { return as<float>(reg & ~0x1fffu); } // the low 13 bits are not looked at
 
@@ -115,8 +112,7 @@ void compute_mma(Share *const *s, uint32_t)
     Tiles x;
     const int k = s[0]->n, type = s[0]->type;
     gather(x, s, k, type);
-    if (config().truncate) multiply_truncating(x, k, type);
-    else multiply_exact(x, k);
+    multiply(x, k, type);
     scatter(x, s);
     counts.mma++;
 }
@@ -160,6 +156,12 @@ void need_full_warp(const Site *site)
 }
 
 } // namespace
+
+void multiply(Tiles &x, int k, int type)
+{
+    if (config().truncate) multiply_truncating(x, k, type);
+    else multiply_exact(x, k);
+}
 
 void mma_sync(MmaType type, int k, float *d, const uint32_t *a, const uint32_t *b, const float *c, const Site *site)
 {

@@ -61,7 +61,10 @@ template <uint32_t N, bool W> uint8_t *const_ptr(uint64_t addr, const Site *site
 template <uint32_t N, bool W> EMU_UNSEEN uint8_t *shared_ptr(uint64_t addr, const Site *site)
 {
     const uint32_t at = static_cast<uint32_t>(addr);
-    if (__builtin_expect(at < grid.shared_end && valid<N>(grid.shared_map, at), 1)) return grid.shared + at;
+    if (__builtin_expect(at < grid.shared_end && valid<N>(grid.shared_map, at), 1)) {
+        if (W) grid.shared_writers[at / GRANULE] = Writer{self->index + 1, self->fences};
+        return grid.shared + at;
+    }
     bad_shared(at, N, W, site);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <tuple>
@@ -103,6 +104,7 @@ void thread_over(Fiber *f)
         const Site *site = f->copies[0].site;
         fail(site, "the thread ended with %u cp.async that nothing waited for", f->n_copies);
     }
+    products_exit(f);
     f->state = EXITED;
     n_live--;
     exited[f->warp] |= 1u << f->lane;
@@ -128,6 +130,7 @@ void entry()
 struct Window {
     std::vector<uint8_t> memory;
     std::vector<uint16_t> map;
+    std::vector<Writer> writers;
     void add(uint32_t at, uint32_t bytes)
     {
         for (uint32_t i = at; i < at + bytes; i++)
@@ -140,12 +143,14 @@ void open_window(Window &w, const Kernel *k, const Shape &s)
     const uint32_t end = k->dynamic_at + s.dynamic_bytes + 1024;
     w.memory.resize(end + 1024);
     w.map.assign(end / GRANULE + 1, 0);
+    w.writers.resize(end / GRANULE + 1);
     for (uint32_t i = 0; i < k->n_shared; i++) w.add(k->shared[i].at, k->shared[i].size);
     w.add(k->dynamic_at, s.dynamic_bytes);
     uint8_t *start = w.memory.data();
     start += (1024 - reinterpret_cast<uintptr_t>(start) % 1024) % 1024;
     grid.shared = start;
     grid.shared_map = w.map.data();
+    grid.shared_writers = w.writers.data();
     grid.shared_end = end - 1024 + GRANULE;
 }
 
@@ -155,14 +160,16 @@ void start_block(const Shape &s, uint32_t n)
     ready.head = ready.n = 0;
     memset(exited, 0, sizeof exited);
     memset(grid.shared, 0xff, grid.shared_end);
+    std::fill_n(grid.shared_writers, grid.shared_end / GRANULE, Writer{});
     barriers_reset();
     warps_reset(n);
+    products_reset(n);
     for (uint32_t i = 0; i < n; i++) {
         Fiber &f = pool[i];
         f.state = READY;
         f.index = i, f.lane = i % 32, f.warp = i / 32;
         f.tid = Dim{i % s.block.x, i / s.block.x % s.block.y, i / (s.block.x * s.block.y)};
-        f.n_copies = f.group = 0;
+        f.n_copies = f.group = f.fences = 0;
         ready.push(i);
     }
 }

@@ -36,6 +36,8 @@ void barriers_reset();
 void barriers_exit(Fiber *f);
 void warps_reset(uint32_t n_threads);
 void warps_exit(Fiber *f);
+void products_reset(uint32_t n_threads);
+void products_exit(Fiber *f);
 
 /* One line on what is waited for at a barrier or in a warp. */
 void barriers_describe(uint32_t id, char *text, size_t bytes);

@@ -84,9 +84,15 @@ struct Thread {
     Dim tid;
     uint32_t lane, warp, index;
     uint32_t n_copies, group; /* group: the one that collects */
+    uint32_t fences;          /* between proxies */
     uint8_t *stack;
     size_t stack_bytes;
     Copy copies[MAX_COPIES];
+};
+
+/* Of a granule of shared memory. */
+struct Writer {
+    uint32_t thread, fences; /* the index and 1, 0: nobody; how many fences it had passed */
 };
 
 struct Grid {
@@ -96,6 +102,7 @@ struct Grid {
     uint8_t *shared;            /* the window of the block that runs */
     const uint16_t *shared_map; /* see memory.h */
     uint32_t shared_end;
+    Writer *shared_writers;
     const uint8_t *params;
     const Kernel *kernel;
 };

@@ -22,13 +22,14 @@ UNIT.def has the faults of kernels/cuda/UNIT.cu and of the headers it includes. 
     passes: yes              all results are right: only what is printed shows it
     config: tsan             release unless said otherwise
     trim: float32            the edits of that trim; none: no edits; those of the first one unless said otherwise
+    unroll: yes              of a trim: loops stay unrolled, for sums that must be registers all the time
 
-A record `trim: NAME` comes before the faults and has edits for all copies, to compile less of them; its case is the faults'
-if they name none.
+A record `trim: NAME` comes before the faults and has edits for all copies, to compile less of them; its op, case, impl and env
+are the faults' if they name none.
 
 All faults of a part are one source, a translation of CUDA being slow to start: each copy of the files is a namespace, and
 every function that others call becomes a choice among the copies by the environment variable DD_FAULT; 0 is without a
-fault. Loops are not unrolled, which changes no result and makes the code an eighth of the size.
+fault. Loops are not unrolled, unless said otherwise, which changes no result and makes the code an eighth of the size.
 
 plugin_cuda.def has the faults of host/exec/plugin_cuda*.c, which `in:` names. Each is a file of its own and the plugin made with
 it; test_plugin looks."""
@@ -40,7 +41,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 KERNELS = "kernels/cuda/"
 HOST, HOST_UNIT, HOST_PROGRAM = "host/exec/", "plugin_cuda", "test_plugin"
 PER_PART = 16
-FIELDS = {"in", "by", "op", "case", "impl", "program", "args", "env", "passes", "config", "trim"}
+FIELDS = {"in", "by", "op", "case", "impl", "program", "args", "env", "passes", "config", "trim", "unroll"}
 SMALL = "--most=60000"
 
 
@@ -51,6 +52,9 @@ class Fault:
 
     def get(self, field, otherwise=""):
         return self.fields.get(field, otherwise)
+
+    def inherited(self, field, otherwise=""):
+        return self.get(field) or self.trim and self.trim.get(field) or otherwise
 
     @property
     def kind(self):
@@ -72,8 +76,9 @@ class Fault:
     def options(self):
         if self.program != "checkkernel":
             return self.get("args")
-        case = self.get("case") or self.trim and self.trim.get("case")
-        return " ".join([f"--impl={self.get('impl', 'emu')} --quick --op={self.get('op', self.unit)}"] + ([f"--case={case}"] if case else [])
+        case = self.inherited("case")
+        return " ".join([f"--impl={self.inherited('impl', 'emu')} --quick --op={self.inherited('op', self.unit)}"]
+                        + ([f"--case={case}"] if case else [])
                         + ([] if self.get("case") else [SMALL]))
 
     def complain(self, what):
@@ -149,11 +154,12 @@ def flat(path, records, outside):
         text = f.read()
     for record in records:
         text = edited(text, path, record)
+    unroll = "" if any(r and r.get("unroll") for r in records) else " 1"
     out = [f'#line 1 "{path}"']
     for number, line in enumerate(text.split("\n"), 1):
         include = re.match(r'#include ([<"].*[>"])', line)
         if not include or "ops.def" in line:
-            out.append(re.sub(r"^(\s*)#pragma unroll\s*$", r"\1#pragma unroll 1", line))
+            out.append(re.sub(r"^(\s*)#pragma unroll\s*$", rf"\1#pragma unroll{unroll}", line))
         elif ".cuh" in line:
             out += [flat(include[1].strip('"'), records, outside), f'#line {number + 1} "{path}"']
         elif include[0] not in outside:
@@ -226,7 +232,7 @@ def write(unit, part, folder):
     with open(os.path.join(folder, "plan"), "w", encoding="utf-8") as f:
         for i, fault in enumerate(faults, 1):
             # The words last: they may hold the separator.
-            f.write("|".join([str(i), fault.name, fault.program, fault.get("env"), fault.options,
+            f.write("|".join([str(i), fault.name, fault.program, fault.inherited("env"), fault.options,
                               "passes" if fault.get("passes") else "fails", fault.get("by")]) + "\n")
 
 

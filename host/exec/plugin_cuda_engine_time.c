@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How long a GEMM takes by the own kernel and by the library: events round some launches, both in turn, the median of each. A
- * weight comes from the cache of the device for both alike, which it does not in a network where it is larger. */
+ * How long a GEMM takes by each that can do it: events round some launches, all in turn, the median of each. A weight comes
+ * from the cache of the device for all alike, which it does not in a network where it is larger. */
 #include <stdlib.h>
 
 #include "host/exec/plugin_cuda.h"
@@ -16,24 +16,22 @@ typedef struct timing {
     dd_err *err;
 } timing;
 
-static dd_status launch(const timing *t, bool library)
+static dd_status launch(const timing *t, dd_gemm_by by)
 {
     dd_cuda *c = t->c;
-    const dd_status st = library ? dd_cuda_lt_gemm(c->engine.lt, &c->exec, t->args)
-                                 : dd_cuda_ops.gemm(&c->exec, t->args);
-    if (st == DD_OK) return DD_OK;
-    if (st == DD_ERR_UNSUPPORTED) return DD_FAIL(t->err, st, "%s knows no way for this GEMM", c->engine.base.name);
+    const dd_status st = dd_cuda_engine_gemm(c, by, t->args);
+    if (st == DD_OK || st == DD_ERR_UNSUPPORTED) return st; /* no failure: find_able asks */
     const cudaError_t e = cudaGetLastError();
     if (e == cudaSuccess && dd_cuda_engine_failed(c, "a GEMM that is timed", t->err)) return DD_ERR_DEVICE;
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, "a GEMM that is timed", t->err);
 }
 
-static dd_status sample(const timing *t, bool library, double *us)
+static dd_status sample(const timing *t, dd_gemm_by by, double *us)
 {
     dd_cuda *c = t->c;
     float ms;
     DD_CUDA_TRY(c, t->err, cudaEventRecord, t->from, c->stream);
-    for (int i = 0; i < LAUNCHES; i++) DD_TRY(launch(t, library));
+    for (int i = 0; i < LAUNCHES; i++) DD_TRY(launch(t, by));
     DD_CUDA_TRY(c, t->err, cudaEventRecord, t->to, c->stream);
     DD_CUDA_TRY(c, t->err, cudaEventSynchronize, t->to);
     DD_CUDA_TRY(c, t->err, cudaEventElapsedTime, &ms, t->from, t->to);
@@ -47,14 +45,30 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first sample of either finds kernels and clocks cold: it does not count. */
+/* Who can do it is seen by a launch of each, which finds kernels and clocks cold: it is not timed. */
+static dd_status find_able(const timing *t, bool *able)
+{
+    for (int by = 0; by < DD_BY_COUNT; by++) {
+        const dd_status st = launch(t, (dd_gemm_by)by);
+        if (st != DD_OK && st != DD_ERR_UNSUPPORTED) return st;
+        able[by] = st == DD_OK;
+    }
+    if (able[DD_BY_LIBRARY] || able[DD_BY_WGMMA]) return DD_OK;
+    return DD_FAIL(t->err, DD_ERR_UNSUPPORTED, "the own kernel alone knows a way for this GEMM");
+}
+
 static dd_status measure(const timing *t, dd_gemm_times *times)
 {
-    double us[2][SAMPLES];
-    for (int i = -1; i < SAMPLES; i++)
-        for (int library = 0; library < 2; library++) DD_TRY(sample(t, library, &us[library][i < 0 ? 0 : i]));
-    for (int library = 0; library < 2; library++) qsort(us[library], SAMPLES, sizeof us[0][0], ascending);
-    *times = (dd_gemm_times){us[0][SAMPLES / 2], us[1][SAMPLES / 2]};
+    double us[DD_BY_COUNT][SAMPLES];
+    bool able[DD_BY_COUNT];
+    DD_TRY(find_able(t, able));
+    for (int i = 0; i < SAMPLES; i++)
+        for (int by = 0; by < DD_BY_COUNT; by++)
+            if (able[by]) DD_TRY(sample(t, (dd_gemm_by)by, &us[by][i]));
+    for (int by = 0; by < DD_BY_COUNT; by++) {
+        if (able[by]) qsort(us[by], SAMPLES, sizeof us[0][0], ascending);
+        times->us[by] = able[by] ? us[by][SAMPLES / 2] : -1;
+    }
     return DD_OK;
 }
 
@@ -63,7 +77,6 @@ dd_status dd_cuda_engine_time(dd_backend *be, const dd_gemm_args *args, int32_t 
     dd_cuda *c = dd_cuda_of(be);
     timing t = {.c = c, .args = args, .err = err};
     DD_TRY(dd_cuda_enter(c, err));
-    if (!c->engine.lt) return DD_FAIL(err, DD_ERR_INTERNAL, "%s is not in use", c->engine.base.name);
     if (dd_cuda_set_step(c->stream, c->step, step) != DD_OK)
         return dd_cuda_check(c, cudaGetLastError(), "setting the step counter", err);
     DD_TRY(dd_cuda_engine_begin(c, step, err));

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * `dydit convert`: any checkpoint that can be read as one safetensors file. */
+#include "cli/common.h"
+#include "cli/outputs.h"
+
+#include <string.h>
+
+typedef struct convert_args {
+    cli_common common;
+    const char *dtype;
+} convert_args;
+
+#define ROW(...) CLI_ROW(convert_args, __VA_ARGS__)
+
+static const cli_option options[] = {
+    CLI_HEADING("conversion"),
+    ROW(CHOICE, "dtype", 0, dtype, "f32|f16|bf16", 0, 0, 0,
+        "of the network's weights; routers, token selection and timestep\n"
+        "embedder stay f32 (default: every tensor keeps its bits)"),
+    ROW(CHOICE, "which", 0, common.which, "auto|ema|model", "auto", 0, 0,
+        "state dict of a training checkpoint; auto: ema, else model"),
+    ROW(CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0,
+        "write down whose numerics are meant (metadata compat)"),
+    CLI_HEADING("talk"),
+    CLI_TALK_ROWS(convert_args),
+};
+
+static const cli_spec spec = {
+    "convert",
+    "IN OUT.safetensors [flags]",
+    "Writes a checkpoint of any format that can be read as one safetensors file, and prints its SHA-256.",
+    options,
+    (int)(sizeof options / sizeof options[0]),
+    "IN OUT",
+    "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
+    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"};
+
+static int run(const convert_args *a, const cli_args *args, dydit_ctx *ctx)
+{
+    cli_outputs files;
+    memset(&files, 0, sizeof files);
+    cli_outputs_in(&files, "IN", args->arg);
+    cli_outputs_out(&files, "OUT", args->arg2);
+    const int rc = cli_outputs_check(&files, ctx);
+    if (rc != CLI_OK) return rc;
+    dydit_convert_options o;
+    dydit_convert_options_init(&o, sizeof o);
+    o.dtype = a->dtype;
+    char *text = NULL;
+    const dydit_status st = dydit_convert(ctx, args->arg, args->arg2, &o, &text);
+    if (st == DYDIT_OK && a->common.quiet) {
+        dydit_free(text);
+        return CLI_OK;
+    }
+    return cli_show(ctx, st, text, DYDIT_TEXT);
+}
+
+int cli_convert(int n_words, char **words)
+{
+    convert_args a;
+    cli_args args;
+    dydit_ctx *ctx = NULL;
+    int rc = cli_parse(&spec, n_words, words, &a, sizeof a, &args);
+    if (rc != CLI_OK) return rc;
+    if (args.help) {
+        cli_help(&spec);
+        return CLI_OK;
+    }
+    if (!args.arg2) return cli_fail(CLI_USAGE, "two files are needed: dydit convert IN OUT.safetensors");
+    a.common.backend = "cpu";
+    rc = cli_open_context(&a.common, &ctx);
+    if (rc == CLI_OK) rc = run(&a, &args, ctx);
+    cli_close(&ctx, NULL);
+    return rc;
+}
