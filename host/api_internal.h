@@ -18,6 +18,7 @@
 #include "host/model/checkpoint.h"
 #include "host/model/model.h"
 #include "host/plan/plan.h"
+#include "host/plan/policy_values.h"
 
 struct dydit_ctx {
     dd_err err;
@@ -66,7 +67,7 @@ typedef struct dd_settings {
     int draws;  /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
-    char policy[64], reuse_tokens[16]; /* as asked for; empty: none */
+    char policy[DD_POLICY_MAX_TEXT], reuse_tokens[16]; /* as asked for; empty: none */
     char backend[176];
 } dd_settings;
 

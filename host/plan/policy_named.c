@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Policies as users write them: NAME:KEY=VALUE. */
-#include <errno.h>
-#include <stdlib.h>
+ * Policies as users write them: NAME:KEY=VALUE,KEY=VALUE. One row here for each that can be named. */
+#include <stdio.h>
 #include <string.h>
 
 #include "host/plan/policy.h"
+#include "host/plan/policy_values.h"
 
 static dd_status parse_tokens(dd_reuse_tokens *out, const char *text, dd_err *err)
 {
@@ -19,25 +19,37 @@ static dd_status parse_tokens(dd_reuse_tokens *out, const char *text, dd_err *er
     return DD_FAIL(err, DD_ERR_ARG, "reuse-tokens '%.40s' is none of frozen, intersect, fresh", text);
 }
 
+static dd_status named_fora(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err)
+{
+    int interval;
+    DD_TRY(dd_policy_value_int(v, "interval", 1, DD_PLAN_MAX_STEPS, &interval, err));
+    DD_TRY(dd_policy_values_done(v, err));
+    return dd_policy_fora(plan, m, interval, tokens, err);
+}
+
+static const struct {
+    const char *name, *form;
+    dd_status (*apply)(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err);
+} policies[] = {
+    {"fora", "fora:interval=N", named_fora},
+};
+
 dd_status dd_policy_named(dd_plan *plan, const dd_model *m, const char *policy, const char *tokens, dd_err *err)
 {
-    static const char fora[] = "fora:interval=";
     dd_reuse_tokens reuse;
-    char *end;
+    dd_policy_values v;
+    char forms[256] = "";
     DD_TRY(parse_tokens(&reuse, tokens, err));
     if (!*policy) {
         if (*tokens) return DD_FAIL(err, DD_ERR_ARG, "reuse-tokens %.40s without a policy: nothing is reused", tokens);
         return DD_OK;
     }
-    if (strncmp(policy, fora, sizeof fora - 1) != 0)
-        return DD_FAIL(err, DD_ERR_ARG, "policy '%.60s' is not known: fora:interval=N", policy);
-    const char *number = policy + sizeof fora - 1;
-    errno = 0;
-    const long interval = strtol(number, &end, 10);
-    if (*number < '0' || *number > '9' || *end || errno || interval < 1 || interval > DD_PLAN_MAX_STEPS)
-        return DD_FAIL(err, DD_ERR_ARG, "policy fora: interval '%.40s' is no whole number from 1 to %d", number,
-                       DD_PLAN_MAX_STEPS);
     if (reuse != DD_REUSE_FROZEN && m->n_routers == 0)
         return DD_FAIL(err, DD_ERR_ARG, "reuse-tokens %s: %s has no token routers", tokens, m->cfg.arch);
-    return dd_policy_fora(plan, m, (int)interval, reuse, err);
+    DD_TRY(dd_policy_values_parse(&v, policy, err));
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        if (strcmp(v.name, policies[i].name) == 0) return policies[i].apply(plan, m, &v, reuse, err);
+        snprintf(forms + strlen(forms), sizeof forms - strlen(forms), "%s%s", i ? ", " : "", policies[i].form);
+    }
+    return DD_FAIL(err, DD_ERR_ARG, "policy '%.40s' is not known: %s", v.name, forms);
 }

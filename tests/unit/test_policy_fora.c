@@ -103,13 +103,16 @@ static void what_users_write(void **state)
     (void)state;
     static const struct {
         const char *policy, *tokens, *part;
-    } bad[] = {{"fora", "", "policy 'fora' is not known: fora:interval=N"},
+    } bad[] = {{"fora", "", "policy fora needs interval="},
                {"fora:interval=0", "", "policy fora: interval '0' is no whole number from 1 to 1000"},
                {"fora:interval=1001", "", "interval '1001'"},
-               {"fora:interval=", "", "interval ''"},
+               {"fora:interval=", "", "policy fora: 'interval=' is not KEY=VALUE"},
+               {"fora:interval", "", "policy fora: 'interval' is not KEY=VALUE"},
+               {"fora:interval=2,interval=3", "", "policy fora: interval is given twice"},
+               {"fora:interval=2,phase=1", "", "policy fora has no value 'phase'"},
                {"fora:interval=3x", "", "interval '3x'"},
                {"fora:interval=-2", "", "interval '-2'"},
-               {"l2c:router=x", "", "policy 'l2c:router=x' is not known"},
+               {"fore:interval=2", "", "policy 'fore' is not known: fora:interval=N"},
                {"fora:interval=2", "never", "reuse-tokens 'never' is none of frozen, intersect, fresh"},
                {"", "fresh", "reuse-tokens fresh without a policy"}};
     rig r = rig_open(MODEL_D64, "ref");
