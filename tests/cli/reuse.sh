@@ -70,7 +70,8 @@ equal "bench: the policy" fora:interval=2 "$(json "$OUT" protocol.policy)"
 check "bench: beside the complete model" grep -q '"speedup"' "$OUT"
 
 # ---- refused ----
-for n in 0 -1 1001 2.5 x ''; do refused 2 "interval '$n' is no whole number from 1 to 1000" "${draw[@]}" --latents-out x.st "$fora=$n"; done
+for n in 0 -1 1001 2.5 x; do refused 2 "interval '$n' is no whole number from 1 to 1000" "${draw[@]}" --latents-out x.st "$fora=$n"; done
+refused 2 "'interval=' is not KEY=VALUE" "${draw[@]}" --latents-out x.st "$fora="
 refused 2 "policy 'cache' is not known: fora:interval=N" "${plan[@]}" --policy cache
 refused 2 'none of frozen, intersect, fresh' "${plan[@]}" $fora=2 --reuse-tokens all
 refused 2 'reuse-tokens fresh without a policy' "${plan[@]}" --reuse-tokens fresh
