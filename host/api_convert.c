@@ -20,12 +20,13 @@ dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out, cons
     dydit_convert_options_init(&o, sizeof o);
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_convert_options", &ctx->err);
     if (st != DD_OK) return (dydit_status)st;
-    const dd_convert_spec spec = {.in = in, .out = out, .dtype = o.dtype, .choice = ctx->choice};
+    const dd_convert_spec spec = {
+        .in = in, .out = out, .layout = o.layout, .preset = o.preset, .dtype = o.dtype, .choice = ctx->choice};
     dd_convert_report report;
     st = dd_convert(&spec, &report, &ctx->err);
     if (st != DD_OK || !text) return (dydit_status)st;
     dd_str s = {0};
-    dd_str_addf(&s, "wrote  %s, %d tensors, %llu bytes\nsha256 %s\n", out, report.tensors,
+    dd_str_addf(&s, "wrote  %s, %d tensors, %llu bytes\nsha256 %s\n", report.path, report.tensors,
                 (unsigned long long)report.bytes, report.sha256);
     return (dydit_status)dd_str_take(&s, text, &ctx->err);
 }

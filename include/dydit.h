@@ -135,12 +135,16 @@ typedef struct dydit_convert_options {
     size_t size;
     const char *dtype; /* of the network's weights: "f32", "f16", "bf16". Routers, token selection and the timestep
                           embedder stay float32. NULL (default): every tensor keeps its bits */
+    const char
+        *layout; /* "official": one safetensors file (default, NULL). "diffusers": a folder that is not there yet or
+                           empty, with config.json and diffusion_pytorch_model.safetensors; models without routers only */
+    const char *preset; /* "DiT-XL/2": for the layout of diffusers, where the checkpoint does not tell its heads */
 } dydit_convert_options;
 
 DYDIT_API void dydit_convert_options_init(dydit_convert_options *options, size_t size);
 
-/* Writes any checkpoint that can be read as one safetensors file, or nothing. options: NULL for defaults. *text: own; what
- * was written, its last line ends with the SHA-256 of the file. NULL: not wanted. */
+/* Writes any checkpoint that can be read as one safetensors file or as a folder of diffusers, or nothing. options: NULL for
+ * defaults. *text: own; what was written, its last line ends with the SHA-256 of the file of tensors. NULL: not wanted. */
 DYDIT_API dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out,
                                      const dydit_convert_options *options, char **text);
 

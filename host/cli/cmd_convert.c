@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * `dydit convert`: any checkpoint that can be read as one safetensors file. */
+ * `dydit convert`: any checkpoint that can be read as one safetensors file or as a folder of diffusers. */
 #include "cli/common.h"
 #include "cli/outputs.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 typedef struct convert_args {
     cli_common common;
-    const char *dtype;
+    const char *dtype, *layout;
 } convert_args;
 
 #define ROW(...) CLI_ROW(convert_args, __VA_ARGS__)
 
 static const cli_option options[] = {
     CLI_HEADING("conversion"),
+    ROW(CHOICE, "layout", 0, layout, "official|diffusers", "official", 0, 0,
+        "names of the tensors; diffusers: OUT is a new folder with config.json\n"
+        "and diffusion_pytorch_model.safetensors, for models without routers"),
     ROW(CHOICE, "dtype", 0, dtype, "f32|f16|bf16", 0, 0, 0,
         "of the network's weights; routers, token selection and timestep\n"
         "embedder stay f32 (default: every tensor keeps its bits)"),
@@ -21,31 +25,40 @@ static const cli_option options[] = {
         "state dict of a training checkpoint; auto: ema, else model"),
     ROW(CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0,
         "write down whose numerics are meant (metadata compat)"),
+    ROW(TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,
+        "DiT-XL/2, …: with --layout diffusers, where the file does not tell\n"
+        "the number of heads"),
     CLI_HEADING("talk"),
     CLI_TALK_ROWS(convert_args),
 };
 
-static const cli_spec spec = {
-    "convert",
-    "IN OUT.safetensors [flags]",
-    "Writes a checkpoint of any format that can be read as one safetensors file, and prints its SHA-256.",
-    options,
-    (int)(sizeof options / sizeof options[0]),
-    "IN OUT",
-    "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
-    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"};
+static const cli_spec spec = {"convert",
+                              "IN OUT [flags]",
+                              "Writes a checkpoint of any format that can be read as one safetensors file or as a "
+                              "folder of diffusers, and prints its\n"
+                              "SHA-256.",
+                              options,
+                              (int)(sizeof options / sizeof options[0]),
+                              "IN OUT",
+                              "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
+                              "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
+                              "  dydit convert DiT-XL-2-256x256.pt transformer --layout diffusers\n"};
 
 static int run(const convert_args *a, const cli_args *args, dydit_ctx *ctx)
 {
     cli_outputs files;
     memset(&files, 0, sizeof files);
     cli_outputs_in(&files, "IN", args->arg);
-    cli_outputs_out(&files, "OUT", args->arg2);
+    const bool folder = strcmp(a->layout, "diffusers") == 0;
+    if (!folder) cli_outputs_out(&files, "OUT", args->arg2); /* folders are never written over */
+    if (!folder && a->common.preset) return cli_fail(CLI_USAGE, "--model is for --layout diffusers");
     const int rc = cli_outputs_check(&files, ctx);
     if (rc != CLI_OK) return rc;
     dydit_convert_options o;
     dydit_convert_options_init(&o, sizeof o);
     o.dtype = a->dtype;
+    o.layout = a->layout;
+    o.preset = a->common.preset;
     char *text = NULL;
     const dydit_status st = dydit_convert(ctx, args->arg, args->arg2, &o, &text);
     if (st == DYDIT_OK && a->common.quiet) {
@@ -66,7 +79,7 @@ int cli_convert(int n_words, char **words)
         cli_help(&spec);
         return CLI_OK;
     }
-    if (!args.arg2) return cli_fail(CLI_USAGE, "two files are needed: dydit convert IN OUT.safetensors");
+    if (!args.arg2) return cli_fail(CLI_USAGE, "two names are needed: dydit convert IN OUT");
     a.common.backend = "cpu";
     rc = cli_open_context(&a.common, &ctx);
     if (rc == CLI_OK) rc = run(&a, &args, ctx);

@@ -10,14 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "host/base/str.h"
+#include "host/io/path.h"
 
-#define MAX_LINKS 40  /* as the Linux kernel */
-#define MAX_TRIES 100 /* temporary names */
-#define MAX_STEM 200  /* bytes of the name kept in the temporary one: NAME_MAX is 255 */
+#define MAX_LINKS 40 /* as the Linux kernel */
 
 struct dd_outfile {
     FILE *stream;
@@ -42,13 +39,6 @@ static char *copy_text(const char *text, size_t n)
     return s;
 }
 
-/* Length of the folder part including its slash; 0: the current folder. */
-static size_t folder_length(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
-}
-
 /* Names of open descriptors. They may lead to a regular file, which must not be replaced behind the shell's back. */
 static bool names_descriptor(const char *path)
 {
@@ -69,7 +59,7 @@ static dd_status follow_link(char **target, const char *path, bool *is_link, dd_
     *is_link = n >= 0;
     if (n < 0) return DD_OK; /* no link, or not there: the checks that follow will say */
     if ((size_t)n == sizeof text) return DD_FAIL(err, DD_ERR_IO, "%s: symbolic link is too long", path);
-    const size_t folder = text[0] == '/' ? 0 : folder_length(*target);
+    const size_t folder = text[0] == '/' ? 0 : dd_path_folder_length(*target);
     char *next = malloc(folder + (size_t)n + 1);
     if (!next) return out_of_memory(path, err);
     memcpy(next, *target, folder);
@@ -82,7 +72,7 @@ static dd_status follow_link(char **target, const char *path, bool *is_link, dd_
 
 static dd_status check_folder(const char *path, const char *target, dd_err *err)
 {
-    const size_t n = folder_length(target);
+    const size_t n = dd_path_folder_length(target);
     char *folder = n ? copy_text(target, n > 1 ? n - 1 : 1) : copy_text(".", 1);
     if (!folder) return out_of_memory(path, err);
     struct stat info;
@@ -106,7 +96,7 @@ static dd_status check_target(place *p, const char *path, dd_err *err)
     if (p->exists && access(p->target, W_OK) != 0)
         return DD_FAIL(err, DD_ERR_IO, "%s exists and is not writable: %s", path, strerror(errno));
     if (p->direct) return DD_OK; /* opening it will tell */
-    if (p->target[folder_length(p->target)] == '\0') return DD_FAIL(err, DD_ERR_IO, "%s names no file", path);
+    if (p->target[dd_path_folder_length(p->target)] == '\0') return DD_FAIL(err, DD_ERR_IO, "%s names no file", path);
     return check_folder(path, p->target, err);
 }
 
@@ -131,32 +121,19 @@ static dd_status find_place(place *p, const char *path, dd_err *err)
     return st;
 }
 
-/* folder/.name.XXXXXX. Not mkstemp, which fixes the mode to 0600: with open() the kernel applies the umask, which
- * cannot be read without changing it under the feet of other threads. */
+/* Not mkstemp, which fixes the mode to 0600: with open() the kernel applies the umask, which cannot be read without
+ * changing it under the feet of other threads. */
 static int create_temp(dd_outfile *f, const char *target)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
-    const size_t folder = folder_length(target);
-    size_t stem = strlen(target + folder);
-    if (stem > MAX_STEM) stem = MAX_STEM;
-    f->temp = malloc(folder + stem + 9);
-    if (!f->temp) return -1;
-    memcpy(f->temp, target, folder);
-    f->temp[folder] = '.';
-    memcpy(f->temp + folder + 1, target + folder, stem);
-    char *suffix = f->temp + folder + 1 + stem;
-    memcpy(suffix, ".XXXXXX", 8);
-    for (int attempt = 0; attempt < MAX_TRIES; attempt++) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        const long long seed[4] = {(long long)now.tv_sec, now.tv_nsec, (long long)getpid(), attempt};
-        uint64_t h = dd_hash(DD_HASH_INIT, seed, sizeof seed);
-        h = dd_hash(h, &f, sizeof f); /* tells threads of one process apart */
-        for (int i = 0; i < 6; i++) suffix[1 + i] = letters[h >> (10 + 5 * i) & 31];
-        const int fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
+    int fd = -1;
+    for (int attempt = 0; attempt < DD_PATH_TEMP_TRIES; attempt++) {
+        free(f->temp);
+        f->temp = dd_path_temp(target, f, attempt);
+        if (!f->temp) return -1;
+        fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) break;
     }
-    return -1;
+    return fd;
 }
 
 static dd_status open_stream(dd_outfile *f, const place *p, dd_err *err)

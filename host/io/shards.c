@@ -5,22 +5,21 @@
 #include "host/io/shards.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "host/io/json.h"
+#include "host/io/path.h"
 #include "host/io/safetensors.h"
 #include "host/io/tensors_internal.h"
 
 #define MAX_SHARDS 256
-#define MAX_PATH 4096
 
 typedef struct joiner {
     dd_tensors *all; /* its shards are in the order of opening */
     const char *folder;
-    char index[MAX_PATH];
+    char index[DD_PATH_MAX];
     int n_shards;
     dd_err *err;
 } joiner;
@@ -34,12 +33,6 @@ static bool plain_name(const char *s)
     return true;
 }
 
-static dd_status path_in(char path[MAX_PATH], const char *folder, const char *name, const char *end, dd_err *err)
-{
-    const int n = snprintf(path, MAX_PATH, "%s/%s%s", folder, name, end);
-    return n >= 0 && n < MAX_PATH ? DD_OK : DD_FAIL(err, DD_ERR_ARG, "%.200s…: the name is too long", folder);
-}
-
 static const dd_tensors *find_shard(const joiner *j, const char *path)
 {
     for (const dd_tensors *s = j->all->shards; s; s = s->next)
@@ -49,11 +42,11 @@ static const dd_tensors *find_shard(const joiner *j, const char *path)
 
 static dd_status open_shard(joiner *j, const char *name)
 {
-    char path[MAX_PATH];
+    char path[DD_PATH_MAX];
     if (!plain_name(name))
         return DD_FAIL(j->err, DD_ERR_FORMAT, "%s: shard \"%.80s\" is no plain name of a safetensors file", j->index,
                        name);
-    DD_TRY(path_in(path, j->folder, name, "", j->err));
+    DD_TRY(dd_path_join(path, j->folder, name, "", j->err));
     if (find_shard(j, path)) return DD_OK;
     if (j->n_shards++ == MAX_SHARDS)
         return DD_FAIL(j->err, DD_ERR_FORMAT, "%s: more than %d shards", j->index, MAX_SHARDS);
@@ -86,8 +79,8 @@ static dd_status join(joiner *j, json_t *map)
     if (!f->tensors) return DD_FAIL(j->err, DD_ERR_NOMEM, "%s: out of memory for %zu tensors", j->index, held);
     json_object_foreach(map, name, value)
     {
-        char path[MAX_PATH];
-        DD_TRY(path_in(path, j->folder, json_string_value(value), "", j->err));
+        char path[DD_PATH_MAX];
+        DD_TRY(dd_path_join(path, j->folder, json_string_value(value), "", j->err));
         const dd_tensor *t = dd_tensors_find(find_shard(j, path), name);
         if (!t) return DD_FAIL(j->err, DD_ERR_FORMAT, "%s: tensor %.80s is not in %s", j->index, name, path);
         f->tensors[f->n_tensors++] = *t;
@@ -108,11 +101,11 @@ static dd_status join_index(joiner *j)
 
 dd_status dd_shards_open(dd_tensors **out, const char *folder, const char *stem, dd_err *err)
 {
-    char single[MAX_PATH];
+    char single[DD_PATH_MAX];
     joiner j = {.folder = folder, .err = err};
     *out = NULL;
-    DD_TRY(path_in(single, folder, stem, ".safetensors", err));
-    DD_TRY(path_in(j.index, folder, stem, ".safetensors.index.json", err));
+    DD_TRY(dd_path_join(single, folder, stem, ".safetensors", err));
+    DD_TRY(dd_path_join(j.index, folder, stem, ".safetensors.index.json", err));
     if (access(single, F_OK) == 0 || access(j.index, F_OK) != 0) return dd_safetensors_open(out, single, err);
     DD_TRY(dd_tensors_begin(&j.all, folder, err));
     const dd_status st = join_index(&j);

@@ -29,13 +29,15 @@ typedef struct dd_tensor {
 
 typedef struct dd_tensors dd_tensors;
 
-/* Which state dict of a training checkpoint; AUTO: `ema`, else `model`, else the file is one itself. */
+/* Which state dict of a training checkpoint; AUTO: `ema`, else `model`, else `state_dict`, else the
+ * file is one itself. */
 typedef enum dd_which { DD_WHICH_AUTO, DD_WHICH_EMA, DD_WHICH_MODEL } dd_which;
 
 void dd_tensors_close(dd_tensors **file);
 const char *dd_tensors_path(const dd_tensors *file);
 size_t dd_tensors_bytes(const dd_tensors *file); /* of the whole file, or of all files */
-/* "safetensors", "torch", "diffusers"; and the state dict that was taken, "ema" or "model", or "" where there is one only. */
+/* "safetensors", "torch", "diffusers"; and the state dict that was taken, "ema", "model" or "state_dict", or ""
+ * where the file is one. */
 const char *dd_tensors_format(const dd_tensors *file);
 const char *dd_tensors_part(const dd_tensors *file);
 

@@ -40,12 +40,15 @@ typedef struct dd_config {
 } dd_config;
 
 /* Epsilon of that LayerNorm in published models of diffusers (norm_eps of their config.json, which may differ). */
-#define DD_DIFFUSERS_NORM_EPS 1e-5f
+#define DD_DIFFUSERS_NORM_EPS 1e-5
 
 /* preset: "DiT-XL/2", "DyDiT-S/4", … or NULL to infer everything from the file. Contradictions between preset, metadata
  * and shapes are ERR_FORMAT and name both. */
 dd_status dd_config_from_file(dd_config *out, const dd_tensors *file, const char *preset, dd_err *err);
 void dd_config_fini(dd_config *cfg);
+
+/* That epsilon for a checkpoint: of its metadata, else that of the published models. */
+dd_status dd_config_diffusers_eps(const dd_tensors *file, double *eps, dd_err *err);
 
 /* Fills the derived fields and checks every rule (divisibility, unit sizes, limits). `what` begins the error
  * sentence. */

@@ -141,22 +141,29 @@ static dd_status read_labels(const reader *r, dd_config *c)
     return DD_OK;
 }
 
+dd_status dd_config_diffusers_eps(const dd_tensors *file, double *eps, dd_err *err)
+{
+    const reader r = {file, dd_tensors_path(file), err};
+    bool found = false;
+    *eps = DD_DIFFUSERS_NORM_EPS;
+    DD_TRY(meta_number(&r, "norm_eps", eps, &found));
+    if (*eps >= 1e-12 && *eps <= 1) return DD_OK;
+    return DD_FAIL(err, DD_ERR_FORMAT, "%s: metadata norm_eps is %g, expected 1e-12 to 1", r.path, *eps);
+}
+
 /* Metadata `compat` and, where it is diffusers, `norm_eps`. */
 static dd_status read_compat(const reader *r, dd_config *c)
 {
     const char *compat = dd_tensors_meta(r->file, "compat");
-    double eps = 0;
-    bool found = false;
+    double eps;
     c->mlp_norm_eps = DD_LN_EPS;
     if (!compat || strcmp(compat, "official") == 0) return DD_OK;
     if (strcmp(compat, "diffusers") != 0)
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: metadata compat is '%.40s', expected official or diffusers", r->path,
                        compat);
     c->diffusers = true;
-    DD_TRY(meta_number(r, "norm_eps", &eps, &found));
-    c->mlp_norm_eps = found ? (float)eps : DD_DIFFUSERS_NORM_EPS;
-    if (found && !(eps >= 1e-12 && eps <= 1))
-        return DD_FAIL(r->err, DD_ERR_FORMAT, "%s: metadata norm_eps is %g, expected 1e-12 to 1", r->path, eps);
+    DD_TRY(dd_config_diffusers_eps(r->file, &eps, r->err));
+    c->mlp_norm_eps = (float)eps;
     return DD_OK;
 }
 

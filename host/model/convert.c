@@ -4,19 +4,24 @@
 #include "host/model/convert.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "host/base/sizes.h"
 #include "host/io/outfile.h"
+#include "host/io/outfolder.h"
 #include "host/io/safetensors.h"
 #include "host/io/tensors_internal.h"
+#include "host/model/diffusers.h"
+#include "host/model/diffusers_layout.h"
 #include "host/model/keys.h"
 
 typedef struct converter {
     const dd_convert_spec *spec;
     dd_tensors *in; /* owns the copies, too */
+    bool diffusers; /* the layout to write */
     bool changes;   /* dtype below is asked for */
     dd_dtype dtype;
     dd_tensor_entry *entries;
@@ -37,6 +42,21 @@ static dd_status find_dtype(converter *c)
         return DD_OK;
     }
     return DD_FAIL(c->err, DD_ERR_ARG, "dtype: '%s' is none of f32, f16, bf16", c->spec->dtype);
+}
+
+static dd_status find_layout(converter *c)
+{
+    const char *layout = c->spec->layout, *out = c->spec->out, *end = ".safetensors";
+    c->diffusers = layout && strcmp(layout, "diffusers") == 0;
+    if (layout && !c->diffusers && strcmp(layout, "official") != 0)
+        return DD_FAIL(c->err, DD_ERR_ARG, "layout: '%s' is none of official, diffusers", layout);
+    const size_t n = strlen(out), k = strlen(end);
+    if (c->diffusers && n > k && strcmp(out + n - k, end) == 0)
+        return DD_FAIL(c->err, DD_ERR_ARG,
+                       "%s: the layout of diffusers is a folder of " DD_DIFFUSERS_CONFIG " and " DD_DIFFUSERS_WEIGHTS
+                       "; give it a name without %s",
+                       out, end);
+    return DD_OK;
 }
 
 static bool is_float(dd_dtype t) { return t == DD_F32 || t == DD_F16 || t == DD_BF16 || t == DD_F64; }
@@ -92,11 +112,13 @@ static dd_status convert_tensor(converter *c, const dd_tensor *t, dd_tensor_entr
 }
 
 /* What lies on the disk, not what was meant to: the file is read again. */
-static dd_status describe(const char *path, dd_convert_report *report, dd_err *err)
+static dd_status describe(const converter *c, dd_convert_report *report)
 {
     dd_tensors *f = NULL;
     dd_sha256 s;
-    DD_TRY(dd_safetensors_open(&f, path, err));
+    if (c->diffusers) DD_TRY(dd_path_join(report->path, c->spec->out, DD_DIFFUSERS_WEIGHTS, "", c->err));
+    else snprintf(report->path, sizeof report->path, "%s", c->spec->out);
+    DD_TRY(dd_safetensors_open(&f, report->path, c->err));
     dd_sha256_init(&s);
     dd_sha256_add(&s, f->map, f->bytes);
     dd_sha256_text(&s, report->sha256);
@@ -106,27 +128,39 @@ static dd_status describe(const char *path, dd_convert_report *report, dd_err *e
     return DD_OK;
 }
 
-static dd_status convert(converter *c)
+/* Before anything is read. */
+static dd_status check_out(const converter *c)
 {
     struct stat out;
-    DD_TRY(find_dtype(c));
+    if (c->diffusers) return dd_outfolder_check(c->spec->out, c->err);
     DD_TRY(dd_outfile_check(c->spec->out, c->err));
     if (stat(c->spec->out, &out) == 0 && !S_ISREG(out.st_mode))
         return DD_FAIL(c->err, DD_ERR_ARG, "%s is no regular file, which could be read again for its SHA-256",
                        c->spec->out);
+    return DD_OK;
+}
+
+static dd_status convert(converter *c)
+{
+    DD_TRY(find_dtype(c));
+    DD_TRY(find_layout(c));
+    DD_TRY(check_out(c));
     DD_TRY(dd_checkpoint_open(&c->in, c->spec->in, &c->spec->choice, c->err));
     const int n = c->in->n_tensors;
     c->entries = calloc((size_t)n + 1, sizeof *c->entries);
     if (!c->entries) return DD_FAIL(c->err, DD_ERR_NOMEM, "%s: out of memory for %d tensors", c->in->path, n);
     for (int i = 0; i < n; i++) DD_TRY(convert_tensor(c, &c->in->tensors[i], &c->entries[i]));
-    return dd_safetensors_write(c->spec->out, c->entries, n, c->in->meta, c->in->n_meta, c->err);
+    if (!c->diffusers) return dd_safetensors_write(c->spec->out, c->entries, n, c->in->meta, c->in->n_meta, c->err);
+    const dd_diffusers_source source = {c->in, c->entries, c->spec->preset};
+    return dd_diffusers_write(c->spec->out, &source, c->err);
 }
 
 dd_status dd_convert(const dd_convert_spec *spec, dd_convert_report *report, dd_err *err)
 {
     converter c = {.spec = spec, .err = err};
-    const dd_status st = convert(&c);
+    dd_status st = convert(&c);
     free(c.entries);
     dd_tensors_close(&c.in);
-    return st == DD_OK ? describe(spec->out, report, err) : st;
+    if (st == DD_OK) st = describe(&c, report);
+    return st;
 }

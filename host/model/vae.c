@@ -1,46 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * Opens the file of a VAE: which file and which configuration a path means, then geometry and network. */
-#define _XOPEN_SOURCE 700
 #include "host/model/vae.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "host/io/json.h"
+#include "host/io/path.h"
 #include "host/model/checkpoint.h"
 
-#define PATH_LEN 4096
 #define WEIGHTS "diffusion_pytorch_model.safetensors"
 #define CONFIG "config.json"
-
-static bool is_folder(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
-static bool is_file(const char *path)
-{
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
-}
-
-static dd_status join(char *out, const char *folder, const char *name, dd_err *err)
-{
-    const int n = snprintf(out, PATH_LEN, "%s/%s", folder, name);
-    if (n > 0 && n < PATH_LEN) return DD_OK;
-    return DD_FAIL(err, DD_ERR_ARG, "%.200s…: the path is too long", folder);
-}
 
 /* The weights of a folder: its own, or those in `vae` of a pipeline. */
 static dd_status find_weights(char *out, const char *folder, dd_err *err)
 {
-    DD_TRY(join(out, folder, "vae/" WEIGHTS, err));
-    if (is_file(out)) return DD_OK;
-    DD_TRY(join(out, folder, WEIGHTS, err));
-    if (is_file(out)) return DD_OK;
+    DD_TRY(dd_path_join(out, folder, "vae/" WEIGHTS, "", err));
+    if (dd_path_is_file(out)) return DD_OK;
+    DD_TRY(dd_path_join(out, folder, WEIGHTS, "", err));
+    if (dd_path_is_file(out)) return DD_OK;
     return DD_FAIL(err, DD_ERR_NOT_FOUND, "%s: neither " WEIGHTS " nor vae/" WEIGHTS " is in this folder", folder);
 }
 
@@ -49,9 +28,9 @@ static dd_status find_config(char *out, const char *weights, bool of_folder, boo
 {
     json_t *doc = NULL;
     const char *slash = strrchr(weights, '/');
-    const int n = snprintf(out, PATH_LEN, "%.*s" CONFIG, slash ? (int)(slash - weights + 1) : 0, weights);
+    const int n = snprintf(out, DD_PATH_MAX, "%.*s" CONFIG, slash ? (int)(slash - weights + 1) : 0, weights);
     *found = false;
-    if (n < 0 || n >= PATH_LEN || !is_file(out)) return DD_OK;
+    if (n < 0 || n >= DD_PATH_MAX || !dd_path_is_file(out)) return DD_OK;
     const dd_status st = dd_json_read_file(&doc, out, of_folder ? err : NULL);
     if (st != DD_OK) return of_folder ? st : DD_OK;
     const char *kind = json_string_value(json_object_get(doc, "_class_name"));
@@ -66,8 +45,8 @@ static dd_status find_config(char *out, const char *weights, bool of_folder, boo
 
 dd_status dd_vae_open(dd_vae **out, const char *path, dd_err *err)
 {
-    char weights[PATH_LEN], config[PATH_LEN];
-    const bool folder = is_folder(path);
+    char weights[DD_PATH_MAX], config[DD_PATH_MAX];
+    const bool folder = dd_path_is_folder(path);
     bool has_config = false;
     dd_status st = DD_OK;
     *out = NULL;

@@ -57,6 +57,25 @@ for args in '' a.safetensors 'a.safetensors d.safetensors e.safetensors' 'a.safe
 done
 refused 2 'is no regular file' convert "$FLAT" /dev/null
 refused 4 'no/such' convert "$FLAT" no/such/d.safetensors
+# ---- convert --layout diffusers ----
+DIT=$GOLDEN/policy_dit_d32_h2_p2.safetensors
+run convert "$DIT" transformer --layout diffusers
+equal 'a folder of diffusers' 'config.json diffusion_pytorch_model.safetensors' "$(ls -A transformer | paste -sd ' ')"
+equal 'its sum is that of the file of tensors' \
+    "sha256 $(sha256sum transformer/diffusion_pytorch_model.safetensors | cut -d' ' -f1)" "$(tail -n 1 "$OUT")"
+run convert transformer e.safetensors --layout official
+run convert e.safetensors again --layout diffusers
+run convert again f.safetensors
+check 'there and back again' cmp e.safetensors f.safetensors
+run inspect transformer
+check 'it runs' grep -q '^runs .*yes' "$OUT"
+rm -r transformer e.safetensors f.safetensors
+refused 3 'has routers' convert "$FLAT" transformer --layout diffusers
+refused 4 'is there and not empty' convert "$DIT" again --layout diffusers
+refused 2 'a name without \.safetensors' convert "$DIT" d.safetensors --layout diffusers
+refused 2 '--model is for --layout diffusers' convert "$DIT" d.safetensors --model DiT-S/2
+refused 3 'model DiT-S/2 has' convert "$DIT" transformer --layout diffusers --model DiT-S/2
+rm -r again
 run convert "$TMP/x.pt" d.safetensors
 equal 'what cannot be read is not converted' 3 "$status"
 equal 'nothing else was written' 'a.safetensors b.safetensors c.safetensors' "$(echo *)"

@@ -46,6 +46,12 @@ mkdir folder && cp "$VAE" folder/diffusion_pytorch_model.safetensors
 echo '{"_class_name": "AutoencoderKL", "norm_num_groups": 4, "sample_size": 16}' >folder/config.json
 accepted decode --vae folder --threads 2 --precision fp32 --in l.safetensors -o folder.png
 same 'a folder of diffusers' three.png folder.png
+mkdir compvis && cp folder/config.json compvis && cp "$GOLDEN/vae_compvis.ckpt" compvis/vae.ckpt
+accepted decode --vae compvis/vae.ckpt --threads 2 --precision fp32 --in l.safetensors -o compvis.png
+same 'a file of CompVis by torch.save' three.png compvis.png
+run inspect compvis/vae.ckpt
+check 'whose state dict was taken' grep -q "^taken .*'state_dict'" "$OUT"
+check 'and recognized' grep -q 'decoder, names of CompVis' "$OUT"
 
 # ---- refusals ----
 refused 2 'vae-batch needs --vae' sample --ckpt "$D64" --vae-batch 2 --latents-out n.safetensors

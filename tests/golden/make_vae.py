@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes vae_c8_16_32.safetensors: a small AutoencoderKL of diffusers with random weights, latents, and what it makes of them.
+"""Writes vae_c8_16_32.safetensors: a small AutoencoderKL of diffusers with random weights, latents, and what it makes of them;
+and vae_compvis.ckpt, the same weights as CompVis' training saves them, under `state_dict`.
 
     tests/golden/make_vae.py [--size] OUT.safetensors
 
 Needs torch, diffusers and safetensors (written with 2.2.2, 0.30.3, 0.4.5). Pictures are computed in float64 and rounded to
 float32. With --size: the shapes of sd-vae instead, without its encoder (200 MB), latents of 32 x 32 and 64 x 64, in
 float32; and beside it the same weights in the layouts `old` and `compvis`, as scripts/check_vae.sh wants it."""
+import argparse
+import os
 import re
 import sys
 
@@ -43,9 +46,20 @@ def keep(name):
 OLD = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")]
 COMPVIS = [(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}"), (r"mid_block\.attentions\.0", "mid.attn_1"),
            ("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), (r"to_out\.0", "proj_out"),
-           (r"up_blocks\.(\d)\.resnets", lambda m: f"up.{3 - int(m[1])}.block"),
-           (r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample"),
            ("conv_shortcut", "nin_shortcut"), ("conv_norm_out", "norm_out")]
+
+
+def compvis(levels):
+    """Up blocks are counted from the picture."""
+    return COMPVIS + [(r"up_blocks\.(\d)\.resnets", lambda m: f"up.{levels - 1 - int(m[1])}.block"),
+                      (r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{levels - 1 - int(m[1])}.upsample")]
+
+
+def save_lightning(tensors, path):
+    """What PyTorch Lightning puts round a state dict; for callbacks, keys are classes."""
+    callback = {"monitor": "val/rec_loss", "best_model_score": torch.tensor(0.25), "best_model_path": "last.ckpt"}
+    torch.save({"epoch": 3, "global_step": 1000, "pytorch-lightning_version": "1.0.8", "state_dict": tensors,
+                "callbacks": {argparse.Namespace: callback}, "optimizer_states": [], "lr_schedulers": []}, path)
 
 
 def renamed(tensors, rules, prefix="", conv_attention=False):
@@ -80,10 +94,12 @@ def main():
         golden["tiled_whole"] = decode(vae, inputs["tiled_x"])
     print("largest |out|", golden["out"].abs().max().item(), "float32 differs by",
           (golden["out"] - single).abs().max().item())
+    if not full:
+        save_lightning(renamed(tensors, compvis(3), conv_attention=True), os.path.dirname(sys.argv[-1]) + "/vae_compvis.ckpt")
     if full:
         stem = sys.argv[-1].removesuffix(".safetensors")
         save_file(renamed(tensors, OLD), stem + "-old.safetensors", meta)
-        save_file(renamed(tensors, COMPVIS, "first_stage_model.", True), stem + "-compvis.safetensors", meta)
+        save_file(renamed(tensors, compvis(4), "first_stage_model.", True), stem + "-compvis.safetensors", meta)
     tensors.update({"golden." + k: v.float() for k, v in golden.items()})
     save_file({k: v.contiguous() for k, v in tensors.items()}, sys.argv[-1], meta)
 

@@ -19,7 +19,7 @@
 
 static dd_convert_report converted(const char *in, const char *out, const char *dtype, dd_which which)
 {
-    const dd_convert_spec spec = {in, out, dtype, {.which = which}};
+    const dd_convert_spec spec = {.in = in, .out = out, .dtype = dtype, .choice = {.which = which}};
     dd_convert_report report = {0};
     dd_err err = {0};
     if (dd_convert(&spec, &report, &err) != DD_OK) fail_msg("%s", err.text);
@@ -114,13 +114,13 @@ static void refusals(void **state)
     (void)state;
     scratch_clear();
     assert_int_equal(dd_safetensors_write(scratch("large"), &e, 1, NULL, 0, &err), DD_OK);
-    const dd_convert_spec range = {scratch("large"), scratch("out"), "f16", {0}};
+    const dd_convert_spec range = {.in = scratch("large"), .out = scratch("out"), .dtype = "f16"};
     refused(&range, DD_ERR_FORMAT, "tensor blocks.0.mlp.fc1.bias: element 1 is 70000, which f16 cannot hold");
-    const dd_convert_spec dtype = {MODEL, scratch("out"), "f8", {0}};
+    const dd_convert_spec dtype = {.in = MODEL, .out = scratch("out"), .dtype = "f8"};
     refused(&dtype, DD_ERR_ARG, "'f8' is none of f32, f16, bf16");
-    const dd_convert_spec absent = {scratch("none"), scratch("out"), NULL, {0}};
+    const dd_convert_spec absent = {.in = scratch("none"), .out = scratch("out")};
     refused(&absent, DD_ERR_NOT_FOUND, "does not exist");
-    const dd_convert_spec folder = {MODEL, scratch("none/out"), NULL, {0}};
+    const dd_convert_spec folder = {.in = MODEL, .out = scratch("none/out")};
     refused(&folder, DD_ERR_IO, "none");
     assert_int_equal(scratch_count(), 1);
 }
