@@ -147,6 +147,7 @@ struct ck_op {
     dd_op_id id;
     void (*list)(ck_list *l);
     const char *(*unsupported)(const ck_impl *impl, const void *params); /* NULL, or the reason; may be NULL itself */
+    uint64_t (*least_work)(const void *params); /* no more than ck_case_work of it; may be NULL */
     void (*build)(ck_case *c);
     void (*bind)(dd_op_args *args, const dd_packed *w); /* ops with a weight */
     bool (*variant)(ck_case *c, int i);                 /* false: there is no i-th; may be NULL */

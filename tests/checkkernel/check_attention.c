@@ -134,6 +134,12 @@ static void expect(ck_case *c, const float *qkv, int64_t heads, const ck_matrix 
     ck_softmax_close(&y);
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return p->heads == CK_NULL ? (uint64_t)p->r * (uint64_t)p->s * (uint64_t)p->s * (uint64_t)(4 * p->h * p->e) : 0;
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -216,5 +222,9 @@ static bool variant(ck_case *c, int i)
     return true;
 }
 
-const ck_op ck_op_attention = {
-    .id = DD_OP_attention, .list = list, .unsupported = unsupported, .build = build, .variant = variant};
+const ck_op ck_op_attention = {.id = DD_OP_attention,
+                               .list = list,
+                               .unsupported = unsupported,
+                               .least_work = least_work,
+                               .build = build,
+                               .variant = variant};

@@ -167,6 +167,12 @@ static void expect(ck_case *c, const float *src, const ck_matrix *dst)
     free(want);
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return (uint64_t)((int64_t)p->b * p->h * p->w * p->n) * (uint64_t)(p->ksize * p->ksize * p->c);
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -233,5 +239,10 @@ static bool variant(ck_case *c, int i)
     return true;
 }
 
-const ck_op ck_op_conv2d = {
-    .id = DD_OP_conv2d, .list = list, .unsupported = unsupported, .build = build, .bind = bind, .variant = variant};
+const ck_op ck_op_conv2d = {.id = DD_OP_conv2d,
+                            .list = list,
+                            .unsupported = unsupported,
+                            .least_work = least_work,
+                            .build = build,
+                            .bind = bind,
+                            .variant = variant};

@@ -357,6 +357,12 @@ static void expect(ck_case *c, work *w)
     free(w->w);
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return (uint64_t)p->m * (uint64_t)(p->n * p->k);
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -489,5 +495,10 @@ static bool variant(ck_case *c, int i)
     return false;
 }
 
-const ck_op ck_op_gemm = {
-    .id = DD_OP_gemm, .list = list, .unsupported = unsupported, .build = build, .bind = bind, .variant = variant};
+const ck_op ck_op_gemm = {.id = DD_OP_gemm,
+                          .list = list,
+                          .unsupported = unsupported,
+                          .least_work = least_work,
+                          .build = build,
+                          .bind = bind,
+                          .variant = variant};

@@ -135,6 +135,12 @@ static void expect_group(ck_case *c, const ck_matrix *y, int64_t b, int64_t grou
         }
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return 2 * (uint64_t)((int64_t)p->b * p->pixels * p->c);
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -180,5 +186,9 @@ static bool variant(ck_case *c, int i)
     return true;
 }
 
-const ck_op ck_op_group_norm = {
-    .id = DD_OP_group_norm, .list = list, .unsupported = unsupported, .build = build, .variant = variant};
+const ck_op ck_op_group_norm = {.id = DD_OP_group_norm,
+                                .list = list,
+                                .unsupported = unsupported,
+                                .least_work = least_work,
+                                .build = build,
+                                .variant = variant};

@@ -79,6 +79,12 @@ static void expect(ck_case *c, const float *qkv, const ck_matrix *out)
     free(want);
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return (uint64_t)((int64_t)p->b * p->pixels * 4 * p->c) * (uint64_t)p->pixels;
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -116,5 +122,9 @@ static bool variant(ck_case *c, int i)
     return true;
 }
 
-const ck_op ck_op_pixel_attention = {
-    .id = DD_OP_pixel_attention, .list = list, .unsupported = unsupported, .build = build, .variant = variant};
+const ck_op ck_op_pixel_attention = {.id = DD_OP_pixel_attention,
+                                     .list = list,
+                                     .unsupported = unsupported,
+                                     .least_work = least_work,
+                                     .build = build,
+                                     .variant = variant};

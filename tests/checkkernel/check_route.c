@@ -161,6 +161,12 @@ static const char *unsupported(const ck_impl *impl, const void *q)
     return p->from == SHARP && p->split && !impl->tf32 && !impl->all_formats ? "sums are whole here" : NULL;
 }
 
+static uint64_t least_work(const void *q)
+{
+    const params *p = q;
+    return (uint64_t)((int64_t)p->r * p->s * p->d) * (uint64_t)p->j;
+}
+
 static void build(ck_case *c)
 {
     const params *p = c->params;
@@ -241,6 +247,7 @@ static bool variant(ck_case *c, int i)
 const ck_op ck_op_route = {.id = DD_OP_route,
                            .list = list,
                            .unsupported = unsupported,
+                           .least_work = least_work,
                            .build = build,
                            .bind = bind,
                            .post = post,

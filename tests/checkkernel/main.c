@@ -61,6 +61,8 @@ static void check_op(const ck_options *o, const ck_op *op, const ck_impl *impls,
             if (impl->missing || !ck_wanted(o->impl, impl->name)) continue;
             const char *why = op->unsupported ? op->unsupported(impl, l.entries[i].params) : NULL;
             ck_result r = {.outcome = CK_SKIP};
+            if (why == NULL && o->most && op->least_work && op->least_work(l.entries[i].params) > o->most)
+                why = "too large";
             if (why == NULL) {
                 if (c.name == NULL) ck_case_open(&c, op, &l.entries[i], o->seed);
                 if (o->most && ck_case_work(&c) > o->most) why = "too large";
