@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * `dydit convert`: any checkpoint that can be read as one safetensors file. */
-#include "cli/common.h"
+ * `dydit convert`: any checkpoint that can be read as one safetensors file; routers as JSON (convert_router.c). */
+#include "cli/convert.h"
 #include "cli/outputs.h"
 
 #include <string.h>
-
-typedef struct convert_args {
-    cli_common common;
-    const char *dtype;
-} convert_args;
 
 #define ROW(...) CLI_ROW(convert_args, __VA_ARGS__)
 
@@ -21,19 +16,26 @@ static const cli_option options[] = {
         "state dict of a training checkpoint; auto: ema, else model"),
     ROW(CHOICE, "compat", 0, common.compat, "auto|official|diffusers", "auto", 0, 0,
         "write down whose numerics are meant (metadata compat)"),
+    CLI_HEADING("routers of Learning-to-Cache, to OUT.json"),
+    ROW(REAL, "threshold", 0, threshold, "X", 0, -1e6, 1e6,
+        "above it a branch is computed (default: the file's, else 0.1)"),
+    ROW(TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0, "write a plan of this model, for dydit sample --plan"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", 0, 0, 0, "of the plan, such as 20 or ddim20"),
     CLI_HEADING("talk"),
     CLI_TALK_ROWS(convert_args),
 };
 
 static const cli_spec spec = {
     "convert",
-    "IN OUT.safetensors [flags]",
-    "Writes a checkpoint of any format that can be read as one safetensors file, and prints its SHA-256.",
+    "IN OUT.safetensors|OUT.json [flags]",
+    "Writes a checkpoint of any format that can be read as one safetensors file, and prints its SHA-256;\n"
+    "or routers of Learning-to-Cache as JSON, or as a plan.",
     options,
     (int)(sizeof options / sizeof options[0]),
     "IN OUT",
     "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
-    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"};
+    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
+    "  dydit convert DDIM20_router.pt plan.json --ckpt DiT-XL-2-256x256.pt --steps 20\n"};
 
 static int run(const convert_args *a, const cli_args *args, dydit_ctx *ctx)
 {
@@ -66,8 +68,11 @@ int cli_convert(int n_words, char **words)
         cli_help(&spec);
         return CLI_OK;
     }
-    if (!args.arg2) return cli_fail(CLI_USAGE, "two files are needed: dydit convert IN OUT.safetensors");
+    if (!args.arg2) return cli_fail(CLI_USAGE, "two files are needed: dydit convert IN OUT.safetensors, or OUT.json");
     a.common.backend = "cpu";
+    rc = convert_check(&args);
+    if (rc != CLI_OK) return rc;
+    if (convert_is_router(&args)) return convert_router(&a, &args);
     rc = cli_open_context(&a.common, &ctx);
     if (rc == CLI_OK) rc = run(&a, &args, ctx);
     cli_close(&ctx, NULL);

@@ -95,14 +95,19 @@ static dd_status choose(reader *r, dd_which which, const dd_pickle_value **dict)
     const dd_pickle_value *root = dd_pickle_root(r->pickle);
     if (root->kind != DD_PICKLE_DICT)
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s holds no dictionary of tensors; save model.state_dict()", r->f->path);
-    const char *wanted[] = {"ema", "model"};
+    static const struct {
+        dd_which which;
+        const char *key;
+        bool or_root;
+    } wanted[] = {{DD_WHICH_EMA, "ema", false}, {DD_WHICH_MODEL, "model", false}, {DD_WHICH_ROUTERS, "routers", true}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        if (which != DD_WHICH_AUTO && which != (i == 0 ? DD_WHICH_EMA : DD_WHICH_MODEL)) continue;
-        *dict = dict_at(root, wanted[i]);
-        r->f->part = wanted[i];
+        if (which != wanted[i].which && (which != DD_WHICH_AUTO || wanted[i].or_root)) continue;
+        *dict = dict_at(root, wanted[i].key);
+        r->f->part = wanted[i].key;
         if (*dict) return DD_OK;
+        if (which != DD_WHICH_AUTO && !wanted[i].or_root)
+            return DD_FAIL(r->err, DD_ERR_ARG, "%s has no state dict '%s'", r->f->path, r->f->part);
     }
-    if (which != DD_WHICH_AUTO) return DD_FAIL(r->err, DD_ERR_ARG, "%s has no state dict '%s'", r->f->path, r->f->part);
     r->f->part = "";
     *dict = root;
     return DD_OK;
