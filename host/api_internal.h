@@ -32,7 +32,8 @@ struct dydit_ctx {
     int shapes_by[DD_BY_COUNT];       /* ... but for as many shapes, which were measured */
     char why[DD_ERR_TEXT];            /* why "auto" took cpu; empty where it did not, or was not asked */
     dd_log_level why_level;
-    bool why_unsaid; /* the first run says it */
+    bool why_unsaid;      /* the first run says it */
+    const char *remarked; /* what was last said of a policy, which is said once */
     atomic_int cancel;
 };
 

@@ -160,6 +160,13 @@ static dd_status check_given(const dd_plan *given, const dd_plan *own, const dd_
     return DD_OK;
 }
 
+static void remark(dydit_ctx *ctx, const char *text)
+{
+    if (!text || text == ctx->remarked) return;
+    ctx->remarked = text;
+    dd_log_write(&ctx->log, DD_LOG_WARN, "%s", text);
+}
+
 dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_model *model, const dd_plan *given,
                            dd_err *err)
 {
@@ -184,6 +191,7 @@ dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_m
         st = dd_policy_dydit(own, model->m, NULL, err);
     }
     if (st == DD_OK) st = dd_policy_named(own, model->m, set->policy, set->reuse_tokens, err);
+    if (st == DD_OK) remark(model->ctx, dd_policy_remark(own, set->policy));
     if (st != DD_OK) dd_plan_free(&own);
     *plan = own;
     return st;

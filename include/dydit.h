@@ -148,6 +148,11 @@ DYDIT_API void dydit_convert_options_init(dydit_convert_options *options, size_t
 DYDIT_API dydit_status dydit_convert(dydit_ctx *ctx, const char *in, const char *out,
                                      const dydit_convert_options *options, char **text);
 
+/* Writes the routers of Learning-to-Cache, as released (.pt) or as JSON, as JSON (docs/formats.md). threshold: NULL for the
+ * file's, or else 0.1. *text: own; what was written, and how many branches the routers keep. NULL: not wanted. */
+DYDIT_API dydit_status dydit_convert_router(dydit_ctx *ctx, const char *in, const char *out, const double *threshold,
+                                            char **text);
+
 /* A model with the shapes of a preset ("DyDiT-XL/2") and random weights, made in memory: for timing, it draws nothing.
  * input_size: of the latents; 0: 32. Equal seeds give equal weights. *model: own. */
 DYDIT_API dydit_status dydit_model_random(dydit_ctx *ctx, dydit_model **model, const char *preset, int input_size,
@@ -221,7 +226,9 @@ typedef struct dydit_sample_options {
     int rng_sms, rng_threads_per_sm; /* multiprocessors, threads that each holds; 0 (default) */
     /* Caching over the plan that these options make (or `plan`, if it keeps nothing itself): "fora:interval=N" computes all
      * branches at the first step, wherever the respaced index is a multiple of N and where guidance changes; in between stored
-     * branches are added with the gates of the step (arXiv 2407.01425). NULL (default): none. */
+     * branches are added with the gates of the step (arXiv 2407.01425). "l2c:router=FILE,threshold=X" does so at even respaced
+     * indices for the branches that the routers of FILE do not keep at this threshold, 0.1 if left out (arXiv 2406.01733). NULL
+     * (default): none. */
     const char *policy;
     /* Which tokens get the stored result of an MLP whose tokens were routed: "frozen" (NULL, default): those of the step that
      * stored it; "intersect": of these, those that the router chooses now; "fresh": those that it chooses now. */

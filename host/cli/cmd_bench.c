@@ -71,6 +71,7 @@ static int check_files(bench_job *job)
     cli_outputs_in(&job->files, "--ckpt", a->common.ckpt);
     cli_outputs_in(&job->files, "--compare", a->compare);
     cli_outputs_in(&job->files, "--read", a->read);
+    cli_outputs_in_policy(&job->files, a->policy);
     cli_outputs_out(&job->files, "--out", a->out);
     cli_outputs_out(&job->files, "--svg", a->svg);
     return cli_outputs_check(&job->files, job->ctx);

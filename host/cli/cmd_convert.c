@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * `dydit convert`: any checkpoint that can be read as one safetensors file or as a folder of diffusers. */
-#include "cli/common.h"
+ * `dydit convert`: any checkpoint that can be read as one safetensors file or as a folder of diffusers; routers as JSON
+ * (convert_router.c). */
+#include "cli/convert.h"
 #include "cli/outputs.h"
 
 #include <stdbool.h>
 #include <string.h>
-
-typedef struct convert_args {
-    cli_common common;
-    const char *dtype, *layout;
-} convert_args;
 
 #define ROW(...) CLI_ROW(convert_args, __VA_ARGS__)
 
@@ -28,21 +24,27 @@ static const cli_option options[] = {
     ROW(TEXT, "model", 0, common.preset, "NAME", 0, 0, 0,
         "DiT-XL/2, …: with --layout diffusers, where the file does not tell\n"
         "the number of heads"),
+    CLI_HEADING("routers of Learning-to-Cache, to OUT.json"),
+    ROW(REAL, "threshold", 0, threshold, "X", 0, -1e6, 1e6,
+        "above it a branch is computed (default: the file's, else 0.1)"),
+    ROW(TEXT, "ckpt", "m", common.ckpt, "FILE", 0, 0, 0, "write a plan of this model, for dydit sample --plan"),
+    ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", 0, 0, 0, "of the plan, such as 20 or ddim20"),
     CLI_HEADING("talk"),
     CLI_TALK_ROWS(convert_args),
 };
 
-static const cli_spec spec = {"convert",
-                              "IN OUT [flags]",
-                              "Writes a checkpoint of any format that can be read as one safetensors file or as a "
-                              "folder of diffusers, and prints its\n"
-                              "SHA-256.",
-                              options,
-                              (int)(sizeof options / sizeof options[0]),
-                              "IN OUT",
-                              "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
-                              "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
-                              "  dydit convert DiT-XL-2-256x256.pt transformer --layout diffusers\n"};
+static const cli_spec spec = {
+    "convert",
+    "IN OUT|OUT.json [flags]",
+    "Writes a checkpoint of any format that can be read as one safetensors file or as a folder of diffusers, and prints its\n"
+    "SHA-256; or routers of Learning-to-Cache as JSON, or as a plan.",
+    options,
+    (int)(sizeof options / sizeof options[0]),
+    "IN OUT",
+    "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
+    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
+    "  dydit convert DiT-XL-2-256x256.pt transformer --layout diffusers\n"
+    "  dydit convert DDIM20_router.pt plan.json --ckpt DiT-XL-2-256x256.pt --steps 20\n"};
 
 static int run(const convert_args *a, const cli_args *args, dydit_ctx *ctx)
 {
@@ -79,8 +81,11 @@ int cli_convert(int n_words, char **words)
         cli_help(&spec);
         return CLI_OK;
     }
-    if (!args.arg2) return cli_fail(CLI_USAGE, "two names are needed: dydit convert IN OUT");
+    if (!args.arg2) return cli_fail(CLI_USAGE, "two names are needed: dydit convert IN OUT, or IN OUT.json");
     a.common.backend = "cpu";
+    rc = convert_check(&args);
+    if (rc != CLI_OK) return rc;
+    if (convert_is_router(&args)) return convert_router(&a, &args);
     rc = cli_open_context(&a.common, &ctx);
     if (rc == CLI_OK) rc = run(&a, &args, ctx);
     cli_close(&ctx, NULL);

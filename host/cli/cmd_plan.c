@@ -28,8 +28,10 @@ static const cli_option options[] = {
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
-    ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N computes every N-th step and reuses its\nbranches in between"),
+    ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
+        "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
+        "reuses at\n"
+        "every other step what a trained router says"),
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),
@@ -138,6 +140,7 @@ static int run(const plan_args *a, dydit_ctx *ctx, dydit_model *model)
     memset(&files, 0, sizeof files);
     cli_outputs_in(&files, "--ckpt", a->common.ckpt);
     cli_outputs_in(&files, "--plan", a->plan);
+    cli_outputs_in_policy(&files, a->policy);
     cli_outputs_out(&files, "--output", a->output);
     cli_outputs_out(&files, "--svg", a->svg);
     int rc = cli_outputs_check(&files, ctx);

@@ -16,6 +16,7 @@ typedef enum cli_type {
     CLI_FLAG,      /* bool */
     CLI_COUNT,     /* int: how often it was given */
     CLI_TEXT,      /* const char * */
+    CLI_ONCE,      /* the same, but giving it twice is an error */
     CLI_INT,       /* int */
     CLI_I64,       /* int64_t */
     CLI_U64,       /* uint64_t */
@@ -69,7 +70,8 @@ typedef struct cli_args {
     bool help;              /* --help was among them; nothing else was read */
 } cli_args;
 
-/* Fills *target (zeroed first, size bytes) from defaults, then from the words. The last of repeated flags wins. 0, or
+/* Fills *target (zeroed first, size bytes) from defaults, then from the words. The last of repeated flags wins,
+ * but for CLI_ONCE. 0, or
  * CLI_USAGE after printing what is wrong. */
 int cli_parse(const cli_spec *spec, int n_words, char **words, void *target, size_t size, cli_args *out);
 bool cli_given(const cli_args *args, const char *name);

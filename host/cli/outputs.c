@@ -25,6 +25,16 @@ void cli_outputs_in(cli_outputs *o, const char *flag, const char *path)
     if (path && o->n_in < CLI_MAX_PATHS) o->in[o->n_in++] = (cli_path){flag, path};
 }
 
+void cli_outputs_in_policy(cli_outputs *o, const char *policy)
+{
+    static const char key[] = "router=";
+    const char *at = policy ? strstr(policy, key) : NULL;
+    if (!at || at == policy || (at[-1] != ':' && at[-1] != ',')) return;
+    at += sizeof key - 1;
+    snprintf(o->policy_file, sizeof o->policy_file, "%.*s", (int)strcspn(at, ","), at);
+    cli_outputs_in(o, "--policy", o->policy_file);
+}
+
 void cli_outputs_out(cli_outputs *o, const char *flag, const char *path)
 {
     if (path && o->n_out < CLI_MAX_PATHS) o->out[o->n_out++] = (cli_path){flag, path};

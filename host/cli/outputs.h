@@ -14,10 +14,13 @@ typedef struct cli_path {
 typedef struct cli_outputs {
     cli_path in[CLI_MAX_PATHS], out[CLI_MAX_PATHS];
     int n_in, n_out;
+    char policy_file[4096];
 } cli_outputs;
 
 /* path NULL: nothing is added. */
 void cli_outputs_in(cli_outputs *o, const char *flag, const char *path);
+/* The file that a policy reads, if it does: "l2c:router=FILE". */
+void cli_outputs_in_policy(cli_outputs *o, const char *policy);
 void cli_outputs_out(cli_outputs *o, const char *flag, const char *path);
 
 /* Every output differs from every other file and could be written. 0, or an exit code after a message. */

@@ -39,8 +39,10 @@ static const cli_option options[] = {
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "run this plan (see dydit plan)"),
-    ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N computes every N-th step and reuses its\nbranches in between"),
+    ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
+        "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
+        "reuses at\n"
+        "every other step what a trained router says"),
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),
@@ -87,7 +89,7 @@ static const cli_option options[] = {
     ROW(FLAG, "json", 0, json, 0, 0, 0, 0, "print the figures as one JSON object"),
     CLI_TALK_ROWS(sample_args),
     CLI_NOT_HERE("tf32", "no-tf32", "give --precision tf32 or fp32"),
-    CLI_NOT_HERE("cache-mode", "cache-option", "give --policy fora:interval=N"),
+    CLI_NOT_HERE("cache-mode", "cache-option", "give --policy fora:interval=N or l2c:router=FILE"),
     CLI_NOT_HERE("max-vram", 0, "give --max-mem BYTES"),
 };
 

@@ -17,6 +17,7 @@ int sample_check_outputs(sample_job *job)
     cli_outputs_in(f, "--latents-in", a->latents_in);
     cli_outputs_in(f, "--noise-in", a->noise_in);
     cli_outputs_in(f, "--plan", a->plan);
+    cli_outputs_in_policy(f, a->policy);
     cli_outputs_out(f, "--output", job->picture);
     cli_outputs_out(f, "--token-map", a->token_map);
     cli_outputs_out(f, "--latents-out", a->latents_out);

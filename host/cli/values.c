@@ -156,6 +156,17 @@ static int store_whole(const cli_option *o, const char *text, void *at)
     return CLI_OK;
 }
 
+/* CLI_ONCE: a value that is there came from the same flag. */
+static int store_text(const cli_option *o, const char *text, const char **at)
+{
+    if (!text[0]) return cli_fail(CLI_USAGE, "--%s: the value is empty", o->name);
+    if (o->type == CLI_ONCE && *at) {
+        return cli_fail(CLI_USAGE, "--%s %s and --%s %s exclude each other", o->name, *at, o->name, text);
+    }
+    *at = text;
+    return CLI_OK;
+}
+
 int cli_value_store(const cli_option *o, const char *text, const char *second, void *target)
 {
     void *at = (char *)target + o->offset;
@@ -163,9 +174,7 @@ int cli_value_store(const cli_option *o, const char *text, const char *second, v
     case CLI_FLAG: *(bool *)at = true; return CLI_OK;
     case CLI_COUNT: *(int *)at += 1; return CLI_OK;
     case CLI_TEXT:
-        if (!text[0]) return cli_fail(CLI_USAGE, "--%s: the value is empty", o->name);
-        *(const char **)at = text;
-        return CLI_OK;
+    case CLI_ONCE: return store_text(o, text, at);
     case CLI_INT:
     case CLI_I64: return store_whole(o, text, at);
     case CLI_U64: return read_seed(o, text, at);

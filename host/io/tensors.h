@@ -30,8 +30,8 @@ typedef struct dd_tensor {
 typedef struct dd_tensors dd_tensors;
 
 /* Which state dict of a training checkpoint; AUTO: `ema`, else `model`, else `state_dict`, else the
- * file is one itself. */
-typedef enum dd_which { DD_WHICH_AUTO, DD_WHICH_EMA, DD_WHICH_MODEL } dd_which;
+ * file is one itself. ROUTERS: `routers`, else the file is one itself. */
+typedef enum dd_which { DD_WHICH_AUTO, DD_WHICH_EMA, DD_WHICH_MODEL, DD_WHICH_ROUTERS } dd_which;
 
 void dd_tensors_close(dd_tensors **file);
 const char *dd_tensors_path(const dd_tensors *file);

@@ -95,18 +95,22 @@ static dd_status choose(reader *r, dd_which which, const dd_pickle_value **dict)
     const dd_pickle_value *root = dd_pickle_root(r->pickle);
     if (root->kind != DD_PICKLE_DICT)
         return DD_FAIL(r->err, DD_ERR_FORMAT, "%s holds no dictionary of tensors; save model.state_dict()", r->f->path);
-    /* The last one is that of PyTorch Lightning, which nobody has to ask for. */
     static const struct {
-        const char *name;
-        dd_which which;
-    } parts[] = {{"ema", DD_WHICH_EMA}, {"model", DD_WHICH_MODEL}, {"state_dict", DD_WHICH_AUTO}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (which != DD_WHICH_AUTO && which != parts[i].which) continue;
-        *dict = dict_at(root, parts[i].name);
-        r->f->part = parts[i].name;
+        const char *key;
+        dd_which which; /* AUTO: nobody has to ask for that of PyTorch Lightning */
+        bool or_root;
+    } wanted[] = {{"ema", DD_WHICH_EMA, false},
+                  {"model", DD_WHICH_MODEL, false},
+                  {"state_dict", DD_WHICH_AUTO, false},
+                  {"routers", DD_WHICH_ROUTERS, true}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (which != wanted[i].which && (which != DD_WHICH_AUTO || wanted[i].or_root)) continue;
+        *dict = dict_at(root, wanted[i].key);
+        r->f->part = wanted[i].key;
         if (*dict) return DD_OK;
+        if (which != DD_WHICH_AUTO && !wanted[i].or_root)
+            return DD_FAIL(r->err, DD_ERR_ARG, "%s has no state dict '%s'", r->f->path, r->f->part);
     }
-    if (which != DD_WHICH_AUTO) return DD_FAIL(r->err, DD_ERR_ARG, "%s has no state dict '%s'", r->f->path, r->f->part);
     r->f->part = "";
     *dict = root;
     return DD_OK;

@@ -27,7 +27,7 @@ static dd_status read_by_content(dd_tensors *f, dd_which which, dd_err *err)
                        "%s is in the format that torch.save had before PyTorch 1.6; load it and save it again",
                        f->path);
     DD_TRY(dd_safetensors_read(f, err));
-    if (which != DD_WHICH_AUTO)
+    if (which == DD_WHICH_EMA || which == DD_WHICH_MODEL)
         return DD_FAIL(err, DD_ERR_ARG, "%s: a safetensors file has no choice of ema and model", f->path);
     return DD_OK;
 }

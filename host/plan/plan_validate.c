@@ -79,6 +79,9 @@ static dd_status check_rows(const place *at, const dd_cell *c, dd_err *err)
     if (c->rows == DD_ROWS_MASKED && c->op != DD_CELL_COMPUTE_STORE)
         return CELL_FAIL(at, DD_ERR_FORMAT, err, "rows is MASKED with %s, but only COMPUTE_STORE can have that",
                          dd_cell_op_name(c->op));
+    if (c->op == DD_CELL_REUSE_DELTA || c->op == DD_CELL_REUSE_OUTPUT)
+        return CELL_FAIL(at, DD_ERR_FORMAT, err, "rows is %s with %s, but what that reuses has its tokens already",
+                         rows, dd_cell_op_name(c->op));
     if (c->router != own)
         return CELL_FAIL(at, DD_ERR_FORMAT, err, "router %d, but the site's token router is %d", c->router, own);
     return DD_OK;

@@ -4,6 +4,7 @@
 #define DD_HOST_PLAN_POLICY_H
 
 #include "host/plan/plan.h"
+#include "host/plan/router_table.h"
 
 /* DyDiT (arXiv 2410.03456): unit masks from the timestep routers, in float32 on the host, once per distinct timestep;
  * unit 0 always on; sites with a token router get ROUTED rows. A model without routers keeps its full cells.
@@ -29,7 +30,17 @@ typedef enum dd_reuse_tokens { DD_REUSE_FROZEN = 0, DD_REUSE_INTERSECT, DD_REUSE
  * reuses its branch. Interval 1 changes no cell. ERR_ARG where the plan reuses results itself. */
 dd_status dd_policy_fora(dd_plan *plan, const dd_model *model, int interval, dd_reuse_tokens tokens, dd_err *err);
 
+/* Learning-to-Cache (arXiv 2406.01733), over what other policies have filled: steps of odd respaced index are computed and
+ * kept; at even ones the cells that the routers keep are computed, the others reuse their branch, unless nothing is kept: at the
+ * first step, and where guidance changed. path: of the routers, for sentences. ERR_FORMAT where they do not fit model and
+ * steps; ERR_ARG as above. */
+dd_status dd_policy_l2c(dd_plan *plan, const dd_model *model, const dd_router_table *routers, const char *path,
+                        dd_reuse_tokens tokens, dd_err *err);
+
 /* What a user writes, "fora:interval=3"; "" asks for nothing. tokens: "" or "frozen", "intersect", "fresh". Applied last. ERR_ARG names what is wrong. */
 dd_status dd_policy_named(dd_plan *plan, const dd_model *model, const char *policy, const char *tokens, dd_err *err);
+
+/* What is to be said where such a policy goes over this plan, NULL: nothing. */
+const char *dd_policy_remark(const dd_plan *plan, const char *policy);
 
 #endif

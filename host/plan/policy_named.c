@@ -27,11 +27,30 @@ static dd_status named_fora(dd_plan *plan, const dd_model *m, dd_policy_values *
     return dd_policy_fora(plan, m, interval, tokens, err);
 }
 
+static dd_status named_l2c(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err)
+{
+    const char *path;
+    double threshold = 0;
+    dd_router_table routers;
+    const bool given = dd_policy_value(v, "threshold");
+    DD_TRY(dd_policy_value_text(v, "router", &path, err));
+    if (given) DD_TRY(dd_policy_value_number(v, "threshold", -1e6, 1e6, &threshold, err));
+    DD_TRY(dd_policy_values_done(v, err));
+    DD_TRY(dd_router_read(&routers, path, err));
+    if (given) routers.threshold = threshold;
+    const dd_status st = dd_policy_l2c(plan, m, &routers, path, tokens, err);
+    dd_router_fini(&routers);
+    return st;
+}
+
 static const struct {
     const char *name, *form;
     dd_status (*apply)(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err);
+    const char *dynamic; /* to be said over a plan with masks or routed tokens, or NULL */
 } policies[] = {
-    {"fora", "fora:interval=N", named_fora},
+    {"fora", "fora:interval=N", named_fora, NULL},
+    {"l2c", "l2c:router=FILE,threshold=X", named_l2c,
+     "policy l2c: routers are trained for the complete model; with the masks of a dynamic one they are untested"},
 };
 
 dd_status dd_policy_named(dd_plan *plan, const dd_model *m, const char *policy, const char *tokens, dd_err *err)
@@ -52,4 +71,18 @@ dd_status dd_policy_named(dd_plan *plan, const dd_model *m, const char *policy, 
         snprintf(forms + strlen(forms), sizeof forms - strlen(forms), "%s%s", i ? ", " : "", policies[i].form);
     }
     return DD_FAIL(err, DD_ERR_ARG, "policy '%.40s' is not known: %s", v.name, forms);
+}
+
+const char *dd_policy_remark(const dd_plan *plan, const char *policy)
+{
+    const size_t n = strcspn(policy, ":");
+    bool dynamic = false;
+    for (int i = 0; i < plan->n_steps * plan->n_sites; i++) {
+        const dd_cell *c = &plan->cells[i];
+        if (!dd_cell_computes(c)) continue;
+        dynamic = dynamic || c->rows != DD_ROWS_ALL || c->units != dd_units_all(plan->site_units[i % plan->n_sites]);
+    }
+    for (size_t i = 0; i < sizeof policies / sizeof *policies && dynamic; i++)
+        if (strlen(policies[i].name) == n && strncmp(policies[i].name, policy, n) == 0) return policies[i].dynamic;
+    return NULL;
 }

@@ -12,6 +12,10 @@ static dd_status add_value(dd_policy_values *v, char *part, dd_err *err)
     if (!eq || eq == part || !eq[1])
         return DD_FAIL(err, DD_ERR_ARG, "policy %.40s: '%.80s' is not KEY=VALUE", v->name, part);
     *eq = '\0';
+    const char *colon = strchr(part, ':');
+    if (colon)
+        return DD_FAIL(err, DD_ERR_ARG, "policies %.40s and %.*s exclude each other: one decides what is reused",
+                       v->name, colon - part < 40 ? (int)(colon - part) : 40, part);
     for (int i = 0; i < v->n; i++)
         if (strcmp(v->at[i].key, part) == 0)
             return DD_FAIL(err, DD_ERR_ARG, "policy %.40s: %.40s is given twice", v->name, part);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Plans that keep and reuse results, against the goldens on every backend: the op tables of FORA, and every step of runs
- * under FORA, Learning-to-Cache and plans drawn at random, with and without DyDiT's masks. */
+ * Plans that keep and reuse results, against the goldens on every backend: the op tables of FORA and Learning-to-Cache (from
+ * files of routers), and every step of runs under these and under plan files with ops drawn at random, with and without
+ * DyDiT's masks. */
+#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +12,7 @@
 
 #include "host/exec/sampler.h"
 #include "tests/unit/exec_rig.h"
+#include "tests/unit/scratch.h"
 
 #include "support/golden.h"
 
@@ -24,7 +27,8 @@
 typedef struct policy_run {
     const char *file, *name, *steps;
     bool ddim;
-    int interval; /* of FORA; 0: the cells are those of the file */
+    int interval;       /* of FORA; 0: another policy, by the metadata */
+    const char *router; /* of Learning-to-Cache; NULL: written as JSON from the values of the run */
     dd_reuse_tokens tokens;
     int programs;
     float scale;
@@ -32,17 +36,17 @@ typedef struct policy_run {
 
 /* Unless routers of other steps are asked, FORA has two programs: steps that compute, and steps that reuse. */
 static const policy_run runs[] = {
-    {DIT, "fora2", "10", false, 2, DD_REUSE_FROZEN, 2, 3},
-    {DIT, "fora3", "10", false, 3, DD_REUSE_FROZEN, 2, 3},
-    {DIT, "fora4", "10", true, 4, DD_REUSE_FROZEN, 2, 3},
-    {DIT, "l2c1", "10", true, 0, DD_REUSE_FROZEN, 0, 3},
-    {DIT, "l2c5", "10", true, 0, DD_REUSE_FROZEN, 0, 3},
-    {DIT, "free", "8", false, 0, DD_REUSE_FROZEN, 0, 3},
-    {DYDIT, "fora3", "10", false, 3, DD_REUSE_FROZEN, 2, 2},
-    {DYDIT, "fora3_intersect", "10", false, 3, DD_REUSE_INTERSECT, 2, 2},
-    {DYDIT, "fora3_fresh", "10", false, 3, DD_REUSE_FRESH, 3, 2},
-    {DYDIT, "l2c5", "10", true, 0, DD_REUSE_FROZEN, 0, 2},
-    {DYDIT, "free", "8", false, 0, DD_REUSE_FROZEN, 0, 2},
+    {DIT, "fora2", "10", false, 2, NULL, DD_REUSE_FROZEN, 2, 3},
+    {DIT, "fora3", "10", false, 3, NULL, DD_REUSE_FROZEN, 2, 3},
+    {DIT, "fora4", "10", true, 4, NULL, DD_REUSE_FROZEN, 2, 3},
+    {DIT, "l2c1", "10", true, 0, NULL, DD_REUSE_FROZEN, 0, 3},
+    {DIT, "l2c5", "10", true, 0, "tests/golden/torch_routers.pt", DD_REUSE_FROZEN, 0, 3},
+    {DIT, "free", "8", false, 0, NULL, DD_REUSE_FROZEN, 0, 3},
+    {DYDIT, "fora3", "10", false, 3, NULL, DD_REUSE_FROZEN, 2, 2},
+    {DYDIT, "fora3_intersect", "10", false, 3, NULL, DD_REUSE_INTERSECT, 2, 2},
+    {DYDIT, "fora3_fresh", "10", false, 3, NULL, DD_REUSE_FRESH, 3, 2},
+    {DYDIT, "l2c5", "10", true, 0, NULL, DD_REUSE_FROZEN, 0, 2},
+    {DYDIT, "free", "8", false, 0, NULL, DD_REUSE_FROZEN, 0, 2},
 };
 
 static float *values(const golden *g, const policy_run *run, const char *what, size_t *n)
@@ -60,15 +64,43 @@ static void near_values(const golden *g, const policy_run *run, const char *what
     golden_near_values(g, name, got, n, tolerance);
 }
 
-/* The file's ops over DyDiT's cells. Frozen: reuse asks no router. */
+static const char *write_file(const char *name, char *text)
+{
+    const char *path = scratch(name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    free(text);
+    return path;
+}
+
+/* The ops of the golden over DyDiT's cells, as a plan file that is read back. Frozen: reuse asks no router. */
 static void take_ops(rig *r, const float *ops)
 {
+    char *text = NULL;
     for (int i = 0; i < r->plan->n_steps * r->plan->n_sites; i++) {
         dd_cell *c = &r->plan->cells[i];
         c->op = (uint8_t)ops[i];
         if (!dd_cell_computes(c)) c->rows = DD_ROWS_ALL, c->router = -1;
     }
-    rig_must(r, dd_plan_validate(r->plan, r->model, "plan", &r->err));
+    rig_must(r, dd_plan_to_json(r->plan, r->model, &text, &r->err));
+    dd_plan_free(&r->plan);
+    rig_must(r, dd_plan_read(&r->plan, r->model, write_file("plan.json", text), &r->err));
+    r->spec.plan = r->plan;
+}
+
+/* The logits of a run as JSON. */
+static const char *router_file(const golden *g, const policy_run *run, rig *r)
+{
+    size_t n;
+    char *text = NULL;
+    float *logits = values(g, run, "router", &n);
+    const dd_router_table t = {.n_steps = r->plan->n_steps, .n_sites = r->plan->n_sites, .values = logits};
+    assert_int_equal(n, t.n_steps * t.n_sites);
+    rig_must(r, dd_router_to_json(&t, &text, &r->err));
+    free(logits);
+    return write_file("router.json", text);
 }
 
 static void same_ops(const rig *r, const float *ops)
@@ -77,6 +109,44 @@ static void same_ops(const rig *r, const float *ops)
         if (r->plan->cells[i].op != (uint8_t)ops[i])
             fail_msg("step %d, site %d: %s, expected %s", i / r->plan->n_sites, i % r->plan->n_sites,
                      dd_cell_op_name(r->plan->cells[i].op), dd_cell_op_name((int)ops[i]));
+}
+
+/* Which step stored what a cell reads. */
+static void same_sources(const golden *g, const policy_run *run, const rig *r)
+{
+    size_t n;
+    float *want = values(g, run, "sources", &n);
+    for (int i = 0; i < r->plan->n_sites; i++)
+        for (int s = 0, stored = -1; s < r->plan->n_steps; s++) {
+            const int op = dd_plan_cell(r->plan, s, i)->op, source = (int)want[s * r->plan->n_sites + i];
+            const bool reads = !dd_cell_op_computes(op) && op != DD_CELL_SKIP;
+            if (source != (reads ? stored : -1))
+                fail_msg("%s: step %d, site %d: not of step %d", run->name, s, i, source);
+            if (op == DD_CELL_COMPUTE_STORE) stored = s;
+        }
+    free(want);
+}
+
+/* By the method that the metadata names: "fora 3", "l2c 0.5" or "free". */
+static void make_plan(const golden *g, const policy_run *run, rig *r, const float *ops)
+{
+    char key[64], policy[1200];
+    double threshold;
+    snprintf(key, sizeof key, "%s.plan", run->name);
+    const char *method = dd_tensors_meta(g->file, key);
+    assert_non_null(method);
+    if (run->interval) {
+        rig_must(r, dd_policy_fora(r->plan, r->model, run->interval, run->tokens, &r->err));
+    } else if (sscanf(method, "l2c %lf", &threshold) == 1) {
+        snprintf(policy, sizeof policy, "l2c:router=%s,threshold=%g",
+                 run->router ? run->router : router_file(g, run, r), threshold);
+        rig_must(r, dd_policy_named(r->plan, r->model, policy, "", &r->err));
+    } else {
+        assert_string_equal(method, "free");
+        take_ops(r, ops);
+    }
+    same_ops(r, ops);
+    same_sources(g, run, r);
 }
 
 /* Which units the cells run, against heads or groups [T,L,H] of the file; sites alternate. */
@@ -102,12 +172,7 @@ static rig open_run(const policy_run *run, const golden *g, const char *backend)
     float *ops = values(g, run, "ops", &n);
     rig_plan(&r, run->steps, 0, 999, true);
     assert_int_equal(n, r.plan->n_steps * r.plan->n_sites);
-    if (run->interval) {
-        rig_must(&r, dd_policy_fora(r.plan, r.model, run->interval, run->tokens, &r.err));
-        same_ops(&r, ops);
-    } else {
-        take_ops(&r, ops);
-    }
+    make_plan(g, run, &r, ops);
     if (strcmp(run->file, DYDIT) == 0) {
         same_units(g, run, &r, "heads", 0);
         same_units(g, run, &r, "groups", 1);
@@ -248,5 +313,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(on_ref), cmocka_unit_test(on_cpu)};
     const struct CMUnitTest chosen[] = {cmocka_unit_test(on_chosen)};
-    return golden_backend() ? cmocka_run_group_tests(chosen, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    return golden_backend() ? cmocka_run_group_tests(chosen, scratch_setup, scratch_teardown)
+                            : cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -140,7 +140,15 @@ static void rules_of_cells(void **state)
             "step 2, blocks.1.mlp: rows is MASKED with COMPUTE, but only COMPUTE_STORE can have that");
     c->op = DD_CELL_COMPUTE_STORE;
     accepted(f);
-    *c = full;
+    dd_plan_cell(f->plan, 3, 3)->op = DD_CELL_REUSE_BRANCH; /* of stored tokens, those that the router chooses */
+    dd_plan_cell(f->plan, 3, 3)->rows = DD_ROWS_ROUTED;
+    dd_plan_cell(f->plan, 3, 3)->router = 1;
+    accepted(f);
+    dd_plan_cell(f->plan, 3, 3)->op = DD_CELL_REUSE_DELTA;
+    refused(f, DD_ERR_FORMAT, "step 3, blocks.1.mlp: rows is ROUTED with REUSE_DELTA, but what that reuses");
+    dd_plan_cell(f->plan, 3, 3)->op = DD_CELL_REUSE_OUTPUT;
+    refused(f, DD_ERR_FORMAT, "step 3, blocks.1.mlp: rows is ROUTED with REUSE_OUTPUT");
+    *dd_plan_cell(f->plan, 3, 3) = *c = full;
     dd_plan_cell(f->plan, 1, 0)->rows = DD_ROWS_ROUTED;
     refused(f, DD_ERR_FORMAT, "step 1, blocks.0.attn: rows is ROUTED, but the site has no token router");
 }
