@@ -65,9 +65,9 @@ static void add_macs(const dd_trial *t, dydit_estimate *e)
         const int64_t batches = (images + batch - 1) / batch;
         const int64_t labels = (images < batches * m->cfg.num_classes ? images : batches * m->cfg.num_classes) +
                                batches * guided;
-        const double cond = (double)dd_cost_cond(m, labels);
-        e->macs_dense += (double)c.dense + cond;
-        e->macs_executed += (double)c.executed + cond;
+        const dd_cost cond = dd_cost_cond(t->plan, m, s, labels);
+        e->macs_dense += (double)c.dense + (double)cond.dense;
+        e->macs_executed += (double)c.executed + (double)cond.executed;
     }
 }
 

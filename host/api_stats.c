@@ -57,9 +57,9 @@ dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
     DD_TRY(dd_result_kept(r, &kept, err));
     for (int t = 0; t < r->plan->n_steps; t++) {
         const dd_cost c = dd_cost_step(r->plan, m, t, (int64_t)r->out.rows[t], kept + (size_t)t * (size_t)m->n_sites);
-        const double cond = (double)dd_cost_cond(m, (int64_t)r->out.labels[t]);
-        s->macs_dense += (double)c.dense + cond;
-        s->macs_executed += (double)c.executed + cond;
+        const dd_cost cond = dd_cost_cond(r->plan, m, t, (int64_t)r->out.labels[t]);
+        s->macs_dense += (double)c.dense + (double)cond.dense;
+        s->macs_executed += (double)c.executed + (double)cond.executed;
         s->forward_rows += (int64_t)r->out.rows[t];
     }
     add_shares(r, kept, s);

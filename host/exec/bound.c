@@ -85,8 +85,8 @@ static dd_status stand_in_init(stand_in *s, const dd_run_spec *spec, dd_err *err
 {
     const dd_model *m = spec->model;
     *s = (stand_in){.weights = {.n_weights = m->n_weights, .n_consts = m->n_consts}};
-    DD_TRY(dd_tables_build(&s->tables, spec, 0, err));
     DD_TRY(dd_actions_build(&s->actions, spec->plan, err));
+    DD_TRY(dd_tables_build(&s->tables, spec, &s->actions, 0, err));
     s->weights.packed = calloc((size_t)m->n_weights + 1, sizeof *s->weights.packed);
     s->weights.consts = calloc((size_t)m->n_consts + 1, sizeof *s->weights.consts);
     s->buffer = calloc((size_t)dd_buffer_count(m), sizeof *s->buffer);
@@ -117,13 +117,18 @@ static dd_status add_steps(dd_bound *out, const dd_binding *b, const dd_bound_te
 {
     const dd_plan *plan = b->spec->plan;
     dd_program prologue = {0}, body = {0};
-    dd_status st = dd_lower_prologue(&prologue, b, err);
+    const int slots = b->tables->cond.slots;
+    dd_status st = DD_OK;
     for (int step = 0; step < plan->n_steps && st == DD_OK; step++) {
         if (step == 0 || !dd_same_structure(plan, b->actions, step - 1, step)) {
             dd_program_free(&body);
             st = dd_lower_body(&body, b, step, err);
         }
-        if (st == DD_OK && step % b->tables->slots == 0) st = add_program(out, &prologue, b->spec, step, terms, err);
+        if (st == DD_OK && step % slots == 0) {
+            dd_program_free(&prologue);
+            st = dd_lower_prologue(&prologue, b, step / slots, err);
+            if (st == DD_OK) st = add_program(out, &prologue, b->spec, step, terms, err);
+        }
         if (st == DD_OK) st = add_program(out, &body, b->spec, step, terms, err);
     }
     dd_program_free(&prologue);

@@ -204,7 +204,7 @@ static void fill_cond(const lowering *l, const dd_node *n, dd_cond_args *a)
                         .c = l->b->buffer[n->dst],
                         .c_format = dd_spec_format(l->b->spec, n->dst),
                         .ldc = dd_spec_ld(l->b->spec, n->dst),
-                        .slots = l->b->tables->slots,
+                        .slots = l->b->tables->cond.slots,
                         .steps = l->b->spec->plan->n_steps,
                         .n_cond = l->b->n_labels,
                         .d = l->m->cfg.hidden_size};
@@ -368,17 +368,37 @@ dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *
     return DD_OK;
 }
 
-dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err)
+/* A GEMM for every run of vectors that are computed for as many steps. */
+static dd_status append_cond(lowering *l, const dd_step_node *node, int chunk)
+{
+    const dd_cond *cond = &l->b->tables->cond;
+    const int64_t d = l->m->cfg.hidden_size;
+    const int from = (int)(node->node.dst_col / d), n = (int)(l->m->weights[node->node.weight].desc.n / d);
+    for (int v = 0, end; v < n; v = end) {
+        const int steps = dd_cond_counts(cond, chunk)[from + v];
+        end = dd_cond_run_end(cond, chunk, from + v, from + n) - from;
+        if (steps == 0) continue;
+        const dd_axis_table part = dd_tables_run(l->b->tables, v, end, n);
+        DD_TRY(append_node(l, node, steps * l->b->n_labels));
+        dd_gemm_args *a = &l->out->ops[l->out->n_ops - 1].args.gemm;
+        a->c = (float *)a->c + v * d;
+        a->n = slices(l->b, &part);
+        a->host_n = host_slices(l->b, &part);
+    }
+    return DD_OK;
+}
+
+dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, int chunk, dd_err *err)
 {
     const dd_model *m = b->spec->model;
     lowering l = {.b = b, .m = m, .out = out, .err = err};
     *out = (dd_program){0};
-    out->ops = calloc((size_t)m->prologue.n, sizeof *out->ops);
+    out->ops = calloc((size_t)(m->prologue.n + b->tables->cond.n_vectors), sizeof *out->ops);
     if (!out->ops) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
     for (int i = 0; i < m->prologue.n; i++) {
         const dd_node *n = &m->prologue.at[i];
         const dd_step_node node = {.node = *n, .label = n->label, .runs = true, .idx = -1, .count = -1, .change = -1};
-        const dd_status st = append_node(&l, &node, b->tables->slots * b->n_labels);
+        const dd_status st = n->op == DD_OP_gemm ? append_cond(&l, &node, chunk) : append_node(&l, &node, 0);
         if (st == DD_OK) continue;
         dd_program_free(out);
         return st;

@@ -39,8 +39,9 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
 /* How many ops that program has. */
 dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *actions, int step, dd_err *err);
 
-/* Fills the conditioning table from the current step on. */
-dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, dd_err *err);
+/* Fills the conditioning table for a chunk of steps; to be run at the first of them. Chunks that are dd_cond_same have the
+ * same program. */
+dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, int chunk, dd_err *err);
 
 /* Draws the starting latents of the batch; empty where they come from outside. */
 dd_status dd_lower_start(dd_program *out, const dd_binding *b, dd_err *err);

@@ -6,16 +6,8 @@
 #include <string.h>
 
 #include "host/base/sizes.h"
+#include "host/exec/cond.h"
 #include "host/exec/place.h"
-
-int dd_cond_slots(const dd_run_spec *spec)
-{
-    const size_t row = (size_t)spec->model->cond_width * sizeof(float) * (size_t)dd_spec_max_labels(spec);
-    const size_t fit = row ? DD_COND_BYTES / row : 1;
-    size_t n = fit < 1 ? 1 : fit;
-    if (n > DD_COND_MAX_SLOTS) n = DD_COND_MAX_SLOTS;
-    return n < (size_t)spec->plan->n_steps ? (int)n : spec->plan->n_steps;
-}
 
 static size_t extent(const dd_run_spec *spec, dd_extent e)
 {

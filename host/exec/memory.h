@@ -10,13 +10,6 @@
 
 #define DD_ALIGN 64
 
-/* Steps whose conditioning is computed together: as many as fit in this many bytes, so that the adaLN weights (a
- * third of DiT-XL) are read once per chunk and not once per step. */
-#define DD_COND_BYTES ((size_t)64 << 20)
-#define DD_COND_MAX_SLOTS 32
-
-int dd_cond_slots(const dd_run_spec *spec);
-
 /* Bytes of buffer b, of the model or a slot, for the largest batch. ERR_ARG where they overflow. */
 dd_status dd_buffer_bytes(const dd_run_spec *spec, int b, size_t *bytes, dd_err *err);
 

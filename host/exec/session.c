@@ -25,8 +25,10 @@ struct dd_session {
     dd_actions actions;
     variant *variants;
     int n_variants;
-    int *variant_of; /* [steps] */
-    dd_program prologue, start;
+    int *variant_of;       /* [steps] */
+    dd_program *prologues; /* [n_chunks]: at the first chunk of those that compute the same */
+    int *prologue_of;      /* [n_chunks] */
+    dd_program start;
     size_t bytes;
 
     void *arena;
@@ -149,7 +151,7 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
         if (b == m->buf_cond || b == m->buf_cond_c) out->cond += bytes;
         else out->latents += bytes;
     }
-    DD_TRY_GOTO(st, dd_tables_build(&tables, spec, 0, err), done);
+    DD_TRY_GOTO(st, dd_tables_build(&tables, spec, &actions, 0, err), done);
     out->tables = dd_tables_bytes(&tables, spec) + streams_bytes(spec);
     for (int i = 0; i < DD_IO_COUNT; i++)
         if (io_wanted(spec, (dd_io)i))
@@ -208,6 +210,17 @@ static dd_status open_variants(dd_session *s, dd_err *err)
     return device(s, arena, NULL, &s->arena, err);
 }
 
+static dd_status open_prologues(dd_session *s, dd_err *err)
+{
+    const int n = s->tables.cond.n_chunks;
+    s->prologues = calloc((size_t)n, sizeof *s->prologues);
+    s->prologue_of = calloc((size_t)n, sizeof *s->prologue_of);
+    if (!s->prologues || !s->prologue_of) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
+    for (int i = 0; i < n; i++)
+        while (!dd_cond_same(&s->tables.cond, s->prologue_of[i], i)) s->prologue_of[i]++;
+    return DD_OK;
+}
+
 static dd_status open_buffers(dd_session *s, dd_err *err)
 {
     const dd_model *m = s->spec.model;
@@ -225,7 +238,8 @@ static dd_status open_buffers(dd_session *s, dd_err *err)
                                       (size_t)dd_spec_max_rows(&s->spec));
         if (io_wanted(&s->spec, (dd_io)i)) DD_TRY(device(s, bytes, NULL, &s->io[i], err));
     }
-    DD_TRY(dd_tables_build(&s->tables, &s->spec, 1, err));
+    DD_TRY(dd_tables_build(&s->tables, &s->spec, &s->actions, 1, err));
+    DD_TRY(open_prologues(s, err));
     DD_TRY(device(s, (size_t)s->tables.n_ints * sizeof(int32_t), s->tables.ints, &s->d_ints, err));
     DD_TRY(device(s, steps * (size_t)m->cfg.hidden_size * sizeof(float), s->tables.temb, &s->d_temb, err));
     if (s->spec.coefs) DD_TRY(device(s, steps * DD_COEF_COUNT * sizeof(float), s->spec.coefs, &s->d_coefs, err));
@@ -262,10 +276,15 @@ static void free_program(dd_session *s, dd_program *p)
     dd_program_free(p);
 }
 
+static void free_prologues(dd_session *s)
+{
+    for (int i = 0; s->prologues && i < s->tables.cond.n_chunks; i++) free_program(s, &s->prologues[i]);
+}
+
 static void free_programs(dd_session *s)
 {
     for (int v = 0; v < s->n_variants; v++) free_program(s, &s->variants[v].program);
-    free_program(s, &s->prologue);
+    free_prologues(s);
     free_program(s, &s->start);
 }
 
@@ -284,6 +303,8 @@ void dd_session_close(dd_session **session)
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) be->release(be, blocks[i]);
     dd_tables_fini(&s->tables);
     dd_actions_free(&s->actions);
+    free(s->prologues);
+    free(s->prologue_of);
     free(s->variant_of);
     free(s->variants);
     free(s->persistent);
@@ -379,16 +400,17 @@ static dd_status lower_images(dd_session *s, dd_err *err)
     return DD_OK;
 }
 
-/* What depends on the number of distinct labels: the prologue, and where the conditioning of a step begins. */
+/* What depends on the number of distinct labels: the prologues, and where the conditioning of a step begins. */
 static dd_status lower_labels(dd_session *s, dd_err *err)
 {
     const dd_binding b = binding(s);
     const size_t steps = (size_t)s->spec.plan->n_steps;
     int32_t *slot = s->tables.ints + s->tables.slot_at;
     s->low_labels = 0;
-    free_program(s, &s->prologue);
-    DD_TRY(dd_lower_prologue(&s->prologue, &b, err));
-    for (size_t i = 0; i < steps; i++) slot[i] = (int32_t)i % s->tables.slots * s->n_labels;
+    free_prologues(s);
+    for (int i = 0; i < s->tables.cond.n_chunks; i++)
+        if (s->prologue_of[i] == i) DD_TRY(dd_lower_prologue(&s->prologues[i], &b, i, err));
+    for (size_t i = 0; i < steps; i++) slot[i] = s->tables.cond.place[i] * s->n_labels;
     DD_TRY(s->be->upload(s->be, (int32_t *)s->d_ints + s->tables.slot_at, slot, steps * sizeof *slot, err));
     s->low_labels = s->n_labels;
     return DD_OK;
@@ -435,9 +457,9 @@ dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err 
 
 int dd_session_parts(dd_session *s, int step, dd_part *part)
 {
-    const int chunk = step / s->tables.slots;
+    const int slots = s->tables.cond.slots, chunk = step / slots;
     int n = 0;
-    if (chunk != s->cond_chunk) part[n++] = (dd_part){&s->prologue, chunk * s->tables.slots};
+    if (chunk != s->cond_chunk) part[n++] = (dd_part){&s->prologues[s->prologue_of[chunk]], chunk * slots};
     s->cond_chunk = chunk;
     part[n++] = (dd_part){&s->variants[s->variant_of[step]].program, step};
     return n;

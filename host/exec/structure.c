@@ -9,20 +9,23 @@ static bool adds_to_dst(const dd_node *n)
     return n->op == DD_OP_gated_add || (n->op == DD_OP_gemm && n->epilogue == DD_EPI_RESIDUAL);
 }
 
-static bool reads_cond(const dd_node *n)
+int dd_node_vectors(const dd_node *n, int64_t *at)
 {
-    return n->op == DD_OP_adaln || (n->op == DD_OP_gemm && adds_to_dst(n)) ||
-           (n->op == DD_OP_gated_add && n->mod[0] >= 0);
+    const bool gated = n->op == DD_OP_gated_add ? n->mod[0] >= 0 : n->op == DD_OP_gemm && adds_to_dst(n);
+    const int count = n->op == DD_OP_adaln ? 2 : gated;
+    for (int i = 0; i < count; i++) at[i] = n->mod[i];
+    return count;
 }
 
 int dd_node_uses(const dd_model *m, const dd_step_node *node, dd_use *uses)
 {
     const dd_node *d = &node->node;
     const bool route = d->op == DD_OP_route;
+    int64_t vectors[DD_MAX_VECTORS];
     int n = 0;
     if (d->src >= 0) uses[n++] = (dd_use){d->src, true, false};
     if (d->dst >= 0) uses[n++] = (dd_use){d->dst, adds_to_dst(d), true};
-    if (reads_cond(d)) uses[n++] = (dd_use){m->buf_cond, true, false};
+    if (dd_node_vectors(d, vectors) > 0) uses[n++] = (dd_use){m->buf_cond, true, false};
     if (node->idx >= 0) uses[n++] = (dd_use){node->idx, !route, route};
     if (node->count >= 0) uses[n++] = (dd_use){node->count, !route, route};
     if (node->change >= 0) uses[n++] = (dd_use){node->change, false, true};

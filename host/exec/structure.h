@@ -39,9 +39,13 @@ typedef struct dd_use {
 } dd_use;
 
 #define DD_MAX_USES 8
+#define DD_MAX_VECTORS 2
 
 /* Accesses of a node; returns how many (at most DD_MAX_USES). */
 int dd_node_uses(const dd_model *model, const dd_step_node *node, dd_use *uses);
+
+/* Offsets of the vectors that a node reads in a row of the conditioning table, at [DD_MAX_VECTORS]; returns how many. */
+int dd_node_vectors(const dd_node *node, int64_t *at);
 
 /* True if both steps run the same ops on the same number of rows. */
 bool dd_same_structure(const dd_plan *plan, const dd_actions *actions, int step_a, int step_b);

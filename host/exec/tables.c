@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/exec/memory.h"
 #include "host/model/temb.h"
 
 static dd_status push(dd_tables *t, int32_t v, dd_err *err)
@@ -76,32 +75,75 @@ static dd_status build_axis(dd_tables *t, const dd_run_spec *spec, const dd_slic
     return DD_OK;
 }
 
+dd_axis_table dd_tables_run(const dd_tables *t, int first, int end, int n)
+{
+    if (first == 0 && end == n) return (dd_axis_table){-1, -1};
+    for (int i = 0; i < t->n_runs; i++)
+        if (t->runs[i].first == first && t->runs[i].end == end)
+            return (dd_axis_table){t->run_offset_at, t->runs[i].list_at};
+    return (dd_axis_table){-1, -1};
+}
+
+static dd_status push_run(dd_tables *t, const dd_run_spec *spec, int first, int end, dd_err *err)
+{
+    const int64_t per = spec->model->cfg.hidden_size / DD_CHUNK;
+    dd_cond_run *runs = realloc(t->runs, (size_t)(t->n_runs + 1) * sizeof *runs);
+    if (!runs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the parameter tables");
+    t->runs = runs;
+    if (t->n_runs == 0) {
+        t->run_offset_at = t->n_ints;
+        for (int s = 0; s < spec->plan->n_steps; s++) DD_TRY(push(t, 0, err));
+    }
+    t->runs[t->n_runs++] = (dd_cond_run){first, end, t->n_ints};
+    DD_TRY(push(t, (int32_t)((end - first) * per), err));
+    for (int64_t c = first * per; c < end * per; c++) DD_TRY(push(t, (int32_t)c, err));
+    return DD_OK;
+}
+
+/* Of all chunks of steps: the parts of a weight that are computed for fewer steps than others. */
+static dd_status build_runs(dd_tables *t, const dd_run_spec *spec, const dd_node *n, dd_err *err)
+{
+    const int64_t d = spec->model->cfg.hidden_size;
+    if (n->op != DD_OP_gemm) return DD_OK;
+    const int from = (int)(n->dst_col / d), count = (int)(spec->model->weights[n->weight].desc.n / d);
+    for (int chunk = 0; chunk < t->cond.n_chunks; chunk++)
+        for (int v = 0, end; v < count; v = end) {
+            end = dd_cond_run_end(&t->cond, chunk, from + v, from + count) - from;
+            if ((v == 0 && end == count) || dd_cond_counts(&t->cond, chunk)[from + v] == 0) continue;
+            if (dd_tables_run(t, v, end, count).list_at < 0) DD_TRY(push_run(t, spec, v, end, err));
+        }
+    return DD_OK;
+}
+
 static dd_status build_temb(dd_tables *t, const dd_run_spec *spec, dd_err *err)
 {
     const size_t d = (size_t)spec->model->cfg.hidden_size, steps = (size_t)spec->plan->n_steps;
     t->temb = malloc((steps + 1) * d * sizeof *t->temb);
     if (!t->temb) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for %zu timestep embeddings", steps);
-    for (size_t s = 0; s < steps; s++)
-        dd_temb(spec->model, spec->plan->rows[s].timestep, t->temb + s * d, t->temb + steps * d);
+    for (size_t s = 0; s < steps; s++) {
+        const size_t slots = (size_t)t->cond.slots, at = s / slots * slots + (size_t)t->cond.place[s];
+        dd_temb(spec->model, spec->plan->rows[s].timestep, t->temb + at * d, t->temb + steps * d);
+    }
     return DD_OK;
 }
 
-dd_status dd_tables_build(dd_tables *t, const dd_run_spec *spec, int with_temb, dd_err *err)
+dd_status dd_tables_build(dd_tables *t, const dd_run_spec *spec, const dd_actions *actions, int with_temb, dd_err *err)
 {
     const dd_model *m = spec->model;
     memset(t, 0, sizeof *t);
-    t->slots = dd_cond_slots(spec);
     t->n_axis = calloc((size_t)m->n_weights, sizeof *t->n_axis);
     t->k_axis = calloc((size_t)m->n_weights, sizeof *t->k_axis);
     dd_status st = DD_OK;
     if (!t->n_axis || !t->k_axis)
         DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the parameter tables"), fail);
+    DD_TRY_GOTO(st, dd_cond_build(&t->cond, spec, actions, err), fail);
     t->slot_at = t->n_ints;
-    for (int s = 0; s < spec->plan->n_steps; s++) DD_TRY_GOTO(st, push(t, s % t->slots, err), fail); /* one label */
+    for (int s = 0; s < spec->plan->n_steps; s++) DD_TRY_GOTO(st, push(t, t->cond.place[s], err), fail); /* one label */
     for (int w = 0; w < m->n_weights; w++) {
         DD_TRY_GOTO(st, build_axis(t, spec, &m->weights[w].n_map, &t->n_axis[w], err), fail);
         DD_TRY_GOTO(st, build_axis(t, spec, &m->weights[w].k_map, &t->k_axis[w], err), fail);
     }
+    for (int i = 0; i < m->prologue.n; i++) DD_TRY_GOTO(st, build_runs(t, spec, &m->prologue.at[i], err), fail);
     if (with_temb) DD_TRY_GOTO(st, build_temb(t, spec, err), fail);
     return DD_OK;
 fail:
@@ -111,6 +153,8 @@ fail:
 
 void dd_tables_fini(dd_tables *t)
 {
+    dd_cond_fini(&t->cond);
+    free(t->runs);
     free(t->ints);
     free(t->n_axis);
     free(t->k_axis);

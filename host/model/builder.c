@@ -50,6 +50,11 @@ void dd_build_float32(dd_builder *b, int weight)
     if (b->st == DD_OK) b->m->weights[weight].operand = false;
 }
 
+void dd_build_unit(dd_builder *b, int weight, int64_t unit)
+{
+    if (b->st == DD_OK) b->m->weights[weight].desc.n_unit = unit;
+}
+
 /* The tensor under its official name, with the shape that the configuration demands. */
 static const dd_tensor *find(dd_builder *b, const char *name)
 {

@@ -22,7 +22,8 @@ int dd_build_rows(dd_builder *b, const char *name, dd_extent extent, int64_t wid
 int dd_build_const(dd_builder *b, const char *name); /* float32 copy of a tensor */
 /* A matrix left in the mapping. rank 4 weights count as [n, k] with k = product of the rest. */
 int dd_build_weight(dd_builder *b, const char *name, dd_slice_map n_map, dd_slice_map k_map);
-void dd_build_float32(dd_builder *b, int weight); /* this weight keeps float32 in every precision */
+void dd_build_float32(dd_builder *b, int weight);            /* this weight keeps float32 in every precision */
+void dd_build_unit(dd_builder *b, int weight, int64_t unit); /* rows that slices along N never cut, of no site */
 /* A vector with one value per row of a weight, in the order of the packed weight. */
 int dd_build_bias(dd_builder *b, const char *name, int weight);
 dd_node *dd_build_node(dd_builder *b, dd_node_list *list, dd_op_id op, int site, const char *fmt, ...)

@@ -51,6 +51,7 @@ static int add_site(dit *d, int block, dd_site_kind kind)
 {
     dd_model *m = d->b->m;
     dd_site *s = &m->sites[m->n_sites]; /* room for two per block */
+    const uint64_t vector = (uint64_t)m->cfg.hidden_size * (uint64_t)m->cfg.hidden_size;
     *s = (dd_site){.block = block,
                    .kind = kind,
                    .units = m->cfg.num_heads,
@@ -58,7 +59,9 @@ static int add_site(dit *d, int block, dd_site_kind kind)
                    .in = d->x,
                    .out = d->x,
                    .router = kind == DD_SITE_MLP && m->cfg.dynamic ? m->n_routers++ : -1,
-                   .macs = kind == DD_SITE_MLP ? mlp_macs : attention_macs};
+                   .macs = kind == DD_SITE_MLP ? mlp_macs : attention_macs,
+                   .cond_macs = 3 * vector,
+                   .gate_macs = vector};
     snprintf(s->name, sizeof s->name, "blocks.%d.%s", block, kind == DD_SITE_MLP ? "mlp" : "attn");
     return m->n_sites++;
 }
@@ -150,6 +153,7 @@ static void add_prologue(dit *d)
             bi = dd_build_const(d->b, "final_layer.adaLN_modulation.1.bias");
         } else {
             wi = weight(d, i, "adaLN_modulation.1", whole, whole);
+            dd_build_unit(d->b, wi, w); /* steps that reuse a branch read the gate alone */
             bi = block_const(d, i, "adaLN_modulation.1.bias");
         }
         n = dd_build_node(d->b, &m->prologue, DD_OP_gemm, -1, last ? "final.cond" : "blocks.%d.cond", i);

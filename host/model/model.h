@@ -26,6 +26,7 @@ struct dd_site {
     int router;    /* index of the token router (model.routers), or -1 */
     /* MACs of one row (image) with `units` of the units and `tokens` of the tokens */
     uint64_t (*macs)(const dd_config *cfg, int units, int64_t tokens);
+    uint64_t cond_macs, gate_macs; /* per (step, label): of its adaLN vectors, and of its gate, which is one of them */
 };
 
 /* Timestep router of a site: logits of units 1.. from the timestep embedding. weight [units-1, D] float32. */
@@ -130,7 +131,7 @@ typedef struct dd_model {
     int buf_latents, buf_out, buf_x, buf_cond_c, buf_cond, buf_route_idx, buf_route_count;
 
     uint64_t fixed_macs_row;    /* per row and step outside the sites: patch embedding, last layer */
-    uint64_t cond_macs;         /* per (step, label): adaLN linears */
+    uint64_t cond_macs;         /* per (step, label): adaLN linears, those of the sites included */
     uint64_t router_macs_token; /* per token and token router */
     uint64_t id;                /* hash of names, shapes and router values: names a plan's model */
     int64_t n_params;

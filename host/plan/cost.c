@@ -31,4 +31,14 @@ dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t r
     return (dd_cost){row.dense * (uint64_t)rows, row.executed * (uint64_t)rows};
 }
 
-uint64_t dd_cost_cond(const dd_model *m, int64_t labels) { return m->cond_macs * (uint64_t)labels; }
+dd_cost dd_cost_cond(const dd_plan *plan, const dd_model *m, int step, int64_t labels)
+{
+    dd_cost label = {m->cond_macs, m->cond_macs};
+    for (int i = 0; i < m->n_sites; i++) {
+        const dd_cell *c = dd_plan_cell(plan, step, i);
+        if (dd_cell_computes(c)) continue;
+        label.executed -= m->sites[i].cond_macs;
+        if (c->op == DD_CELL_REUSE_BRANCH) label.executed += m->sites[i].gate_macs;
+    }
+    return (dd_cost){label.dense * (uint64_t)labels, label.executed * (uint64_t)labels};
+}

@@ -17,7 +17,8 @@ dd_cost dd_cost_step(const dd_plan *plan, const dd_model *model, int step, int64
 /* Tokens of one row that are kept. A share that is no number in 0..1 counts as all tokens: an upper bound. */
 int64_t dd_cost_tokens(int64_t tokens, double share);
 
-/* Conditioning of one step: the same for dense and dynamic runs. labels: distinct labels, null included. */
-uint64_t dd_cost_cond(const dd_model *model, int64_t labels);
+/* Conditioning of one step, the vectors that its cells read. A run computes a few more where of two steps that it takes
+ * together neither reads all that the other one does. labels: distinct labels, null included. */
+dd_cost dd_cost_cond(const dd_plan *plan, const dd_model *model, int step, int64_t labels);
 
 #endif

@@ -78,6 +78,15 @@ static void add_steps(dd_str *s, const dd_report *r)
     add_cost(s, dd_report_cost_run(r));
 }
 
+/* Of a plan that does without some of them. */
+static void add_cond(dd_str *s, dd_cost c)
+{
+    char dense[DD_NUMBER_TEXT], executed[DD_NUMBER_TEXT], ratio[DD_NUMBER_TEXT];
+    if (c.executed == c.dense) return;
+    dd_str_addf(s, "adaLN vectors, per label: %s of %s (%s)\n", dd_text_macs(executed, c.executed),
+                dd_text_macs(dense, c.dense), dd_text_percent(ratio, dd_cost_ratio(c)));
+}
+
 dd_status dd_plan_table(const dd_plan *plan, const dd_model *model, const double *kept, char **out, dd_err *err)
 {
     const dd_report r = {plan, model, kept};
@@ -89,6 +98,7 @@ dd_status dd_plan_table(const dd_plan *plan, const dd_model *model, const double
     add_head(&s, kept != NULL);
     add_steps(&s, &r);
     dd_str_add(&s, "\nMACs per image, both rows of guided steps included; conditioning (adaLN vectors) not included\n");
+    add_cond(&s, dd_report_cond_run(&r));
     if (!kept && dd_report_routed(&r))
         dd_str_add(&s,
                    "token routing is decided on the data: executed counts all tokens of routed sites (upper bound)\n");

@@ -64,6 +64,17 @@ dd_cost dd_report_cost_run(const dd_report *r)
     return sum;
 }
 
+dd_cost dd_report_cond_run(const dd_report *r)
+{
+    dd_cost sum = {0};
+    for (int s = 0; s < r->plan->n_steps; s++) {
+        const dd_cost c = dd_cost_cond(r->plan, r->model, s, 1);
+        sum.dense += c.dense;
+        sum.executed += c.executed;
+    }
+    return sum;
+}
+
 double dd_cost_ratio(dd_cost c) { return c.dense > 0 ? (double)c.executed / (double)c.dense : 0; }
 
 bool dd_report_routed(const dd_report *r)

@@ -37,6 +37,8 @@ double dd_tally_share(const dd_tally *t, dd_quantity what);
 /* Cost of a step for one image: one row, two where guided. */
 dd_cost dd_report_cost(const dd_report *r, int step);
 dd_cost dd_report_cost_run(const dd_report *r);
+/* The adaLN vectors of all steps, for one label. */
+dd_cost dd_report_cond_run(const dd_report *r);
 /* executed / dense, 0 where nothing is to be computed. */
 double dd_cost_ratio(dd_cost c);
 

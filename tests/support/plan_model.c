@@ -43,7 +43,9 @@ dd_model *plan_model_new(int depth, int hidden, int heads, int tokens)
                              .units = heads,
                              .residual = true,
                              .router = -1,
-                             .macs = mlp ? mlp_macs : attention_macs};
+                             .macs = mlp ? mlp_macs : attention_macs,
+                             .cond_macs = 3 * (uint64_t)hidden * (uint64_t)hidden,
+                             .gate_macs = (uint64_t)hidden * (uint64_t)hidden};
         snprintf(sites[i].name, sizeof sites[i].name, "blocks.%d.%s", i / 2, mlp ? "mlp" : "attn");
     }
     m->fixed_macs_row = (uint64_t)tokens * (uint64_t)hidden * 4 * 12; /* patch 2: 4 channels in, 8 out */

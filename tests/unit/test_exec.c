@@ -446,12 +446,19 @@ static void lists_of_slices(void **state)
                 dd_cell *c = dd_plan_cell(r.plan, s, i);
                 random = random * 1664525u + 1013904223u;
                 c->units = i == 0 ? 15 : 1 + (random >> 16) % 15; /* site 0 is whole wherever it computes */
+                if (s % 7 == 2 && i % 2 == 0) c->op = DD_CELL_COMPUTE_STORE;
                 if (s % 7 == 3) c->op = i % 2 ? DD_CELL_SKIP : DD_CELL_REUSE_BRANCH, c->units = i == 0 ? 1 : c->units;
             }
         dd_tables t;
-        rig_must(&r, dd_tables_build(&t, &r.spec, 1, &r.err));
-        int64_t used = 50; /* slots */
-        for (int s = 0; s < 50; s++) assert_int_equal(t.ints[t.slot_at + s], s % DD_COND_MAX_SLOTS);
+        dd_actions actions = actions_of(&r);
+        rig_must(&r, dd_tables_build(&t, &r.spec, &actions, 1, &r.err));
+        /* slots; of the conditioning, parts: two vectors, one, three */
+        int64_t used = 50 + 50 + 3 + (int64_t)6 * r.model->cfg.hidden_size / DD_CHUNK;
+        for (int s = 0, first = 0, last = 0; s < 50; s++) { /* what computes comes first, in order */
+            if (s == 32) first = last = 0;
+            const int n = s < 32 ? 32 - 5 : 18 - 2;
+            assert_int_equal(t.ints[t.slot_at + s], s % 7 == 3 ? n + last++ : first++);
+        }
         for (int w = 0; w < r.model->n_weights; w++) {
             const dd_weight *weight = &r.model->weights[w];
             check_axis(&r, &t, &weight->n_map, &t.n_axis[w], weight->desc.n, &used);
@@ -459,11 +466,12 @@ static void lists_of_slices(void **state)
         }
         assert_int_equal(t.n_ints, used);
         dd_tables sizes;
-        rig_must(&r, dd_tables_build(&sizes, &r.spec, 0, &r.err));
+        rig_must(&r, dd_tables_build(&sizes, &r.spec, &actions, 0, &r.err));
         assert_null(sizes.temb);
         assert_non_null(t.temb);
         assert_int_equal(dd_tables_bytes(&sizes, &r.spec), dd_tables_bytes(&t, &r.spec));
         dd_tables_fini(&sizes);
+        dd_actions_free(&actions);
         dd_tables_fini(&t);
         dd_tables_fini(&t);
         rig_close(&r);

@@ -155,10 +155,10 @@ static void many_steps_by_hand(void **state)
     const dd_bound b = bound_of(&r, &half_tokens);
     check_kind(&b, DD_KIND_COND,
                (dd_work){.launches = 2 * 4,
-                         .macs = 2 * (32 * 3 * 64 * 896),
+                         .macs = 40 * 3 * 64 * 896,
                          .weights = 2 * (3 * 64 * 4 + 896 * (64 * 2 + 4)),
-                         .read = (32 + 8) * 64 * 4 + 2 * (3 * 4 + 3 * (32 * 3 * 64 * 2)),
-                         .written = (32 + 8) * 3 * 64 * 2 + 2 * (32 * 3 * 896 * 4)});
+                         .read = (32 + 8) * 64 * 4 + 2 * 3 * 4 + 3 * (40 * 3 * 64 * 2),
+                         .written = (32 + 8) * 3 * 64 * 2 + 40 * 3 * 896 * 4});
     check_kind(&b, DD_KIND_ADALN,
                (dd_work){.launches = 40 * 4,
                          .read = 4 * (guided * (64 + 6) + (40 - guided) * (32 + 4)) * 64 * 4,
@@ -194,12 +194,13 @@ static void precision_changes_operands(void **state)
 static uint64_t cost_of(const rig *r, double tokens)
 {
     const dd_model *m = r->model;
-    const int slots = dd_cond_slots(&r->spec), chunks = (r->plan->n_steps + slots - 1) / slots;
     double kept[64];
-    uint64_t macs = (uint64_t)chunks * dd_cost_cond(m, (int64_t)slots * dd_spec_max_labels(&r->spec));
+    uint64_t macs = 0;
     for (int i = 0; i < m->n_sites; i++) kept[i] = tokens;
-    for (int s = 0; s < r->plan->n_steps; s++)
+    for (int s = 0; s < r->plan->n_steps; s++) {
+        macs += dd_cost_cond(r->plan, m, s, dd_spec_max_labels(&r->spec)).executed;
         macs += dd_cost_step(r->plan, m, s, r->spec.max_images * (r->plan->rows[s].guided ? 2 : 1), kept).executed;
+    }
     return macs;
 }
 
@@ -217,7 +218,7 @@ static void macs_are_the_costs(void **state)
         rig_plan(&r, variant == 3 ? "45" : "7", 200, variant == 0 ? 100 : 700, variant != 1);
         if (variant == 2) {
             *dd_plan_cell(r.plan, 3, 0) = (dd_cell){.op = DD_CELL_SKIP, .units = 1, .router = -1};
-            *dd_plan_cell(r.plan, 5, 3) = (dd_cell){.op = DD_CELL_SKIP, .units = 1, .router = -1};
+            *dd_plan_cell(r.plan, 5, 3) = *dd_plan_cell(r.plan, 5, 0) = *dd_plan_cell(r.plan, 3, 0);
         }
         sampling(&r, 3, variant % 2 ? DD_FMT_F32 : DD_FMT_BF16);
         const uint64_t have = bound_of(&r, &terms).total.work.macs, want = cost_of(&r, terms.tokens);
@@ -226,6 +227,21 @@ static void macs_are_the_costs(void **state)
                      terms.tokens, (unsigned long long)have, (unsigned long long)want);
         rig_close(&r);
     }
+}
+
+/* A reuse step makes its gates and nothing else of the sites. */
+static void macs_of_reuse(void **state)
+{
+    (void)state;
+    const dd_bound_terms terms = {&sheet, 2e-6, 1};
+    rig r = rig_open(MODEL_D64, "ref");
+    rig_plan(&r, "45", 0, 999, true);
+    rig_must(&r, dd_policy_fora(r.plan, r.model, 3, DD_REUSE_FROZEN, &r.err));
+    sampling(&r, 3, DD_FMT_BF16);
+    const uint64_t complete = dd_cost_cond(r.plan, r.model, 0, 1).dense;
+    assert_true(bound_of(&r, &terms).total.work.macs == cost_of(&r, 1));
+    assert_true(dd_cost_cond(r.plan, r.model, 1, 1).executed == complete - (uint64_t)r.model->n_sites * 2 * 64 * 64);
+    rig_close(&r);
 }
 
 /* Ops of every kind are those that a session runs; a router is two kernels. */
@@ -295,6 +311,7 @@ int main(void)
         cmocka_unit_test(precision_changes_operands),
         cmocka_unit_test(macs_are_the_costs),
         cmocka_unit_test(kernels_are_those_of_a_session),
+        cmocka_unit_test(macs_of_reuse),
         cmocka_unit_test(reuse_by_hand),
         cmocka_unit_test(unknown_ops_are_refused),
     };
