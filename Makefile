@@ -337,6 +337,8 @@ G := $(B)/gpu
 GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 golden_policy golden_vae session)
 GPU_TOOLS := $(addprefix $(G)/,random_model st_look)
 GPU_CHECKKERNEL := $(G)/checkkernel-cuda
+# Parts of the plugin that checkkernel runs ops by.
+CK_PLUGIN := library.o lt_load.o dnn.o dnn_load.o
 GPU_CK_OBJ := $(O)/gpu/impl.o $(O)/gpu/device.o
 STATIC_LIBS := -Wl,-Bstatic $(filter-out -lm,$(shell $(PKG_CONFIG) --libs --static jansson libpng zlib 2>/dev/null)) \
 	-Wl,-Bdynamic -lm -pthread -ldl
@@ -369,7 +371,7 @@ $(O)/gpu/device.o: tests/checkkernel/device/device.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -c -o $@ $<
-$(GPU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(GPU_CK_OBJ) $(O)/cuda/plugin_cuda_lt_load.o $(filter %.cu.o,$(CUDA_OBJ)) $(LIB_A)
+$(GPU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(GPU_CK_OBJ) $(addprefix $(O)/cuda/plugin_cuda_,$(CK_PLUGIN)) $(filter %.cu.o,$(CUDA_OBJ)) $(LIB_A)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(LDFLAGS) -static-libstdc++ -static-libgcc -o $@ $^ $(STATIC_LIBS) $(CUDART) -lrt
@@ -419,9 +421,10 @@ $(EMU_TESTS): $(B)/emu/%: $(B)/emu/%.o $(EMU_A)
 
 # The CUDA kernels: checkkernel with an implementation `emu`, and the backend of that name.
 EMU_CUDA := $(patsubst kernels/cuda/%.cu,$(B)/emu/cuda/%.o,$(CUDA_SRC))
-# Instead of cuBLASLt, before whatever header of it there is.
+# Instead of cuBLASLt and cuDNN, before whatever headers of them there are.
 EMU_LT := $(EC)/lt.o
-EMU_LT_INC := -Itests/emu/lt
+EMU_LIB_INC := -Itests/emu/lt -Itests/emu/cudnn
+EMU_DNN := $(patsubst tests/emu/cudnn/%.cpp,$(EC)/cudnn/%.o,$(sort $(wildcard tests/emu/cudnn/*.cpp)))
 EMU_CHECKKERNEL := $(B)/emu/checkkernel
 EMU_CK_OBJ := $(O)/emu/impl.o $(O)/emu/device.o
 EMU_PACK := $(B)/emu/test_pack
@@ -430,17 +433,21 @@ EMU_PACK_OBJ := $(O)/emu/test_pack.o
 $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o &: kernels/cuda/%.cu $(wildcard kernels/cuda/*.cuh kernels/cuda/*.h kernels/*.h) \
 		kernels/ops.def $(EMU_TOOLS)
 	$(call say,NVCC,$<)
-	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LT_INC) $(CUDA_FLAGS) -DDD_SM90A
+	$(Q)NVCC='$(NVCC)' tests/emu/emucc -t $(EC)/cuda $< $(EMU_LIB_INC) $(CUDA_FLAGS) -DDD_SM90A
 $(EC)/cuda/gemm_lt.ptx.cpp: tests/emu/lt/cublasLt.h
 $(EMU_LT): tests/emu/lt/lt.cpp
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
-	$(Q)$(EMU_CXX) $(EMU_LT_INC)
+	$(Q)$(EMU_CXX) $(EMU_LIB_INC)
+$(EMU_DNN): $(EC)/cudnn/%.o: tests/emu/cudnn/%.cpp
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX) $(EMU_LIB_INC)
 $(B)/emu/cuda/%.o: $(EC)/cuda/%.ptx.cpp $(EC)/cuda/%.host.o $(wildcard tests/emu/rt/*.h)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)CONFIG=$(CONFIG) CXX='$(CXX)' tests/emu/emucc -b $@ $(EC)/cuda/$*
-$(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests $(EMU_LT_INC) -isystem $(CUDA_INC)
+$(EMU_CK_OBJ) $(EMU_PACK_OBJ): INC = -I. -Iinclude -Itests $(EMU_LIB_INC) -isystem $(CUDA_INC)
 $(EMU_CK_OBJ): EXTRA = -DCK_DEVICE='"emu"'
 $(O)/emu/impl.o: tests/checkkernel/impl.c $(B)/flags
 	$(call say,CC,$<)
@@ -465,7 +472,7 @@ endef
 $(B)/emu/test_refuse: $(O)/emu/refuse_ops.o $(O)/emu/refuse_gemm.o $(O)/emu/refuse_picture.o
 $(B)/emu/test_tiles $(B)/emu/test_refuse: $(B)/emu/%: $(O)/emu/%.o $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call link_emu,$(LIB_A))
-$(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(O)/emu/plugin_cuda_lt_load.o $(EMU_LT) $(EMU_CUDA) $(EMU_A) $(LIB_A)
+$(EMU_CHECKKERNEL): $(filter-out %/impl.o,$(CHECKKERNEL_OBJ)) $(EMU_CK_OBJ) $(addprefix $(O)/emu/plugin_cuda_,$(CK_PLUGIN)) $(EMU_LT) $(EMU_DNN) $(EMU_CUDA) $(EMU_A) $(LIB_A)
 	$(call link_emu,$(LIB_A))
 # The same for scripts/gpu_bundle.sh.
 $(G)/checkkernel-emu: $(EMU_CHECKKERNEL)
@@ -485,8 +492,8 @@ $(EMU_PACK): $(EMU_PACK_OBJ) $(O)/tests/checkkernel/data.o $(EMU_CUDA) $(EMU_A)
 # The backend's host side again, with the emulator where CUDA's runtime was.
 EMU_PLUGIN_OBJ := $(call plugin_objects,emu)
 EMU_PLUGIN_CXX := $(B)/emu/plugin.o
-$(O)/emu/plugin_%.o: INC = -I. $(EMU_LT_INC) -isystem $(CUDA_INC)
-$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"' $(PLUGIN_NVTX) -DDD_LT_LINKED
+$(O)/emu/plugin_%.o: INC = -I. $(EMU_LIB_INC) -isystem $(CUDA_INC)
+$(O)/emu/plugin_%.o: EXTRA = -fPIC -DDD_PLUGIN_NAME='"emu"' -DDD_CUDA_ARCHS='"ptx80"' $(PLUGIN_NVTX) -DDD_STAND_INS
 $(O)/emu/plugin_%.o: host/exec/plugin_%.c $(B)/flags
 	$(call say,CC,"$< (emu)")
 	@mkdir -p $(@D)
@@ -495,7 +502,7 @@ $(EMU_PLUGIN_CXX): tests/emu/plugin/plugin.cpp
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)$(EMU_CXX)
-$(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_LT) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
+$(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_LT) $(EMU_DNN) $(EMU_CUDA) $(EMU_A) host/exec/plugin.map
 	$(call say,LINK,$@)
 	@echo '$(filter %.o %.a,$^) -lm -pthread' >$(B)/emu/plugin.inputs # as link_emu does
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread

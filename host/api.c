@@ -46,8 +46,13 @@ dd_status dd_api_options(void *dst, size_t dst_size, const void *src, const char
 
 void dydit_options_init(dydit_options *o, size_t size)
 {
-    const dydit_options defaults = {
-        .size = size, .backend = "auto", .precision = "auto", .engine = "auto", .which = "auto", .compat = "auto"};
+    const dydit_options defaults = {.size = size,
+                                    .backend = "auto",
+                                    .precision = "auto",
+                                    .engine = "auto",
+                                    .which = "auto",
+                                    .compat = "auto",
+                                    .vae_engine = "own"};
     dd_api_defaults(o, size, &defaults, sizeof defaults);
 }
 
@@ -67,6 +72,7 @@ static dd_status open_backend(dydit_ctx *ctx, const dydit_options *o)
     DD_TRY(dd_backend_open(&ctx->be, &choice, ctx->why, &ctx->err));
     DD_TRY(dd_precision_find(&ctx->input, ctx->be, o->precision ? o->precision : "auto", &ctx->err));
     DD_TRY(dd_api_engine_open(ctx, o->engine, o->tune_cache, &ctx->err));
+    DD_TRY(dd_api_vae_engine_open(ctx, o->vae_engine, &ctx->err));
     explain_auto(ctx);
     if (o->no_graph && !ctx->be->forget)
         dd_log_write(&ctx->log, DD_LOG_WARN, "no-graph changes nothing: backend %s has no graphs", ctx->be->name);

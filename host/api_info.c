@@ -51,6 +51,7 @@ static void look_at(plugin *p, const char *name, dd_backend *in_use)
         p->be = p->own;
     }
     if (engine_of(p)) engine_of(p)->find(p->be);
+    if (engine_of(p)) engine_of(p)->find_convolutions(p->be);
     if (!p->list && p->err.status == DD_OK) DD_FAIL(&p->err, DD_ERR_INTERNAL, "it lists no devices");
 }
 
@@ -99,6 +100,15 @@ static json_t *engine_doc(const dd_engine *e)
     return doc;
 }
 
+static json_t *library_doc(const dd_library *l)
+{
+    json_t *doc = json_object();
+    json_object_set_new(doc, "name", json_string(l->name));
+    json_object_set_new(doc, "version", text_or_null(l->version));
+    json_object_set_new(doc, l->version[0] ? "file" : "reason", text_or_null(l->where));
+    return doc;
+}
+
 static json_t *plugin_doc(const plugin *p)
 {
     json_t *doc = json_object();
@@ -110,6 +120,7 @@ static json_t *plugin_doc(const plugin *p)
     json_object_set_new(doc, "runtime", text_or_null(p->list->runtime));
     json_object_set_new(doc, "built", text_or_null(p->list->built));
     if (engine_of(p)) json_object_set_new(doc, "library", engine_doc(engine_of(p)));
+    if (engine_of(p)) json_object_set_new(doc, "vae_library", library_doc(&engine_of(p)->convolutions));
     return doc;
 }
 
@@ -170,6 +181,8 @@ static void add_plugin(dd_str *s, const plugin *p)
     const dd_engine *e = engine_of(p);
     if (e && e->version[0]) dd_str_addf(s, "  %s %s, %s\n", e->name, e->version, e->where);
     else if (e) dd_str_addf(s, "  %s not available: %s\n", e->name, e->where);
+    const dd_library *l = e ? &e->convolutions : NULL;
+    if (l) dd_str_addf(s, "  %s %s%s %s\n", l->name, l->version, l->version[0] ? "," : "not available:", l->where);
     if (e && e->wgmma) dd_str_add(s, "  wgmma, the matrix instructions of compute capability 9.0\n");
 }
 
@@ -188,6 +201,8 @@ static dd_status info_text(const dydit_ctx *ctx, const plugin *plugins, char **t
         char engine[80];
         dd_api_engine_text(ctx, engine, sizeof engine);
         dd_str_addf(&s, "gemms       %s (engine %s)\n", engine, ctx->engine);
+        dd_api_vae_engine_text(ctx, engine, sizeof engine);
+        dd_str_addf(&s, "vae         %s\n", engine);
     }
     if (be->choices) dd_str_addf(&s, "isas        %s\n", be->choices);
     dd_str_addf(&s, "cpus        %d\n", dd_cpu_count());

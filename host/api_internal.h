@@ -30,6 +30,7 @@ struct dydit_ctx {
     char engine[8], tune_cache[4096]; /* as asked for; empty: the default file */
     dd_gemm_by rest_by;               /* who does the GEMMs, where it can ... */
     int shapes_by[DD_BY_COUNT];       /* ... but for as many shapes, which were measured */
+    dd_conv_by conv_by;               /* who does convolutions, where it can */
     char why[DD_ERR_TEXT];            /* why "auto" took cpu; empty where it did not, or was not asked */
     dd_log_level why_level;
     bool why_unsaid;      /* the first run says it */
@@ -168,6 +169,10 @@ dd_status dd_api_engine_apply(dydit_ctx *ctx, dd_err *err);
 /* "own kernels", "cuBLASLt 13.1.0 where it can", "cuBLASLt 13.1.0 for 3 shapes, wgmma for 2, own kernels". False: own kernels
  * do all. */
 bool dd_api_engine_text(const dydit_ctx *ctx, char *text, size_t size);
+
+/* api_vae.c: the same for convolutions. Text: "cuDNN 9.19.0 where it can". */
+dd_status dd_api_vae_engine_open(dydit_ctx *ctx, const char *engine, dd_err *err);
+bool dd_api_vae_engine_text(const dydit_ctx *ctx, char *text, size_t size);
 
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);

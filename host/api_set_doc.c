@@ -76,6 +76,11 @@ static dd_status put_vae(json_t *o, const dydit_set_options *set, dd_err *err)
         json_object_set_new(vae, "tile_size", json_integer(size));
         json_object_set_new(vae, "tile_overlap", json_real(d.tile_overlap));
     }
+    char engine[96];
+    if (dd_api_vae_engine_text(set->vae->ctx, engine, sizeof engine)) { /* sums depend on the batch */
+        json_object_set_new(vae, "engine", json_string(engine));
+        json_object_set_new(vae, "batch_size", json_integer(d.batch_size));
+    }
     json_object_set_new(o, "vae", vae);
     return DD_OK;
 }

@@ -93,6 +93,10 @@ typedef struct dydit_options {
     /* Numerics: "official", those of DiT's own code; "diffusers": frequencies of timesteps i/127, its epsilon before MLPs,
      * guidance on all channels, no learned variance; "auto" (default): what the file's metadata say, else official. */
     const char *compat;
+    /* Who does the convolutions of VAEs, on cuda: "own" (default): kernels of this project, equal bits whatever the batch;
+     * "cudnn": NVIDIA's cuDNN those it takes, ERR_UNSUPPORTED where it cannot be used; "auto": cuDNN those on tensor cores,
+     * where it can be used. cuDNN needs a second or so to prepare each shape of a convolution. */
+    const char *vae_engine;
 } dydit_options;
 
 DYDIT_API void dydit_options_init(dydit_options *options, size_t size);

@@ -26,7 +26,7 @@ check() {
             if (f ~ /^host\/plan\//) return host("plan|model|io|base")
             if (f ~ /^host\/sample\//) return host("sample|model|io|base")
             if (f ~ /^host\/exec\/backend_[^\/]*\.c$/) return host("exec|plan|sample|model|io|base", "|kernels/cpu/cpu[.]h|kernels/cpu/peak[.]h|kernels/ref/ref[.]h")
-            if (f ~ /^host\/exec\/plugin_[^\/]*\.[ch]$/) return host("exec|base", "|kernels/cuda/(cuda|lt|gemm_wgmma)[.]h")
+            if (f ~ /^host\/exec\/plugin_[^\/]*\.[ch]$/) return host("exec|base", "|kernels/cuda/(cuda|lt|gemm_wgmma|packed)[.]h")
             if (f ~ /^host\/exec\//) return host("exec|plan|sample|model|io|base")
             if (f ~ /^host\/api[^\/]*\.[ch]$/) return host("exec|plan|sample|model|io|base", "|dydit[.]h|host/api[^/]*")
             return ""

@@ -13,7 +13,8 @@
 # Fuzz drivers:   build/asan/tests/fuzz/fuzz_NAME tests/fuzz/corpus/NAME/*
 # Emulator:       tests/emu/run.sh runs CUDA kernels on the CPU and builds what it needs; prints what a shell test prints.
 # CUDA backend:   tests/emu/backend.sh runs goldens, the demo model and failures on `--backend emu`; graph.sh looks at its
-#                 CUDA graphs, engine.sh at GEMMs by what stands in for cuBLASLt, and at `dydit tune`.
+#                 CUDA graphs, engine.sh at GEMMs by what stands in for cuBLASLt, and at `dydit tune`, cudnn.sh at convolutions by what
+#                 stands in for cuDNN.
 # Profilers:      tests/emu/nvtx/run.sh, what they see of that backend.
 # GPU check:      tests/emu/gpu_check.sh runs scripts/gpu_check.sh on the emulator.
 # CUDA kernels:   tests/checkkernel/device/run.sh and mma.sh, the same on the emulator; mutants.sh beside them plants faults
@@ -264,6 +265,7 @@ cuda_parts() {
     shell_test "backend emu" tests/emu/backend.sh release
     shell_test "CUDA graphs" tests/emu/graph.sh release
     shell_test "engines" tests/emu/engine.sh release
+    shell_test "cuDNN" tests/emu/cudnn.sh release
     shell_test "profilers" tests/emu/nvtx/run.sh release
     shell_test "gpu check" tests/emu/gpu_check.sh release
     shell_test "CUDA kernels, executed" tests/checkkernel/device/kernels.sh release

@@ -29,7 +29,13 @@ int cli_open_context(const cli_common *c, dydit_ctx **ctx)
                         "--reproducible and --engine wgmma exclude each other: wgmma adds otherwise than the kernels "
                         "that other devices have");
     }
+    if (c->reproducible && c->vae_engine && strcmp(c->vae_engine, "own") != 0) {
+        return cli_fail(CLI_USAGE,
+                        "--reproducible and --vae-engine %s exclude each other: results of cuDNN depend on the batch",
+                        c->vae_engine);
+    }
     dydit_options_init(&o, sizeof o);
+    o.vae_engine = c->vae_engine;
     o.engine = c->reproducible ? "own" : c->engine;
     o.tune_cache = c->tune_cache;
     o.which = c->which;

@@ -8,7 +8,7 @@
 #include "dydit.h"
 
 typedef struct cli_common {
-    const char *ckpt, *preset, *which, *compat, *backend, *precision, *engine, *tune_cache;
+    const char *ckpt, *preset, *which, *compat, *backend, *precision, *engine, *tune_cache, *vae_engine;
     int threads, device, verbose;
     bool quiet, no_graph, reproducible;
 } cli_common;

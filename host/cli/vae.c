@@ -5,7 +5,7 @@
 
 int cli_vae_check(const cli_vae *v, const cli_args *args)
 {
-    static const char *const flags[] = {"vae-batch", "vae-tiling", "vae-tile-size", "vae-tile-overlap"};
+    static const char *const flags[] = {"vae-batch", "vae-engine", "vae-tiling", "vae-tile-size", "vae-tile-overlap"};
     for (size_t i = 0; !v->path && i < sizeof flags / sizeof flags[0]; i++) {
         if (cli_given(args, flags[i])) return cli_fail(CLI_USAGE, "--%s needs --vae FILE", flags[i]);
     }

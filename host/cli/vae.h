@@ -13,12 +13,15 @@ typedef struct cli_vae {
     double tile_overlap;
 } cli_vae;
 
-/* Rows of a flag table for a struct s_ that holds `cli_vae vae`. */
+/* Rows of a flag table for a struct s_ that holds `cli_common common` and `cli_vae vae`. */
 #define CLI_VAE_ROWS(s_)                                                                        \
     CLI_ROW(s_, TEXT, "vae", 0, vae.path, "FILE", 0, 0, 0,                                      \
             "decoder of latents: safetensors, or a folder of diffusers"),                       \
         CLI_ROW(s_, INT, "vae-batch", 0, vae.batch, "N", 0, 1, 65536,                           \
                 "pictures decoded at a time (default 4, or fewer)"),                            \
+        CLI_ROW(s_, CHOICE, "vae-engine", 0, common.vae_engine, "own|cudnn|auto", "own", 0, 0,  \
+                "of convolutions on cuda: own kernels, or cuDNN where it can;\n"                \
+                "auto: cuDNN in bf16 where it is there"),                                       \
         CLI_ROW(s_, FLAG, "vae-tiling", 0, vae.tiling, 0, 0, 0, 0,                              \
                 "decode in overlapping tiles (else where memory does not\nsuffice otherwise)"), \
         CLI_ROW(s_, INT, "vae-tile-size", 0, vae.tile_size, "N", 0, 1, 2048,                    \

@@ -17,6 +17,8 @@
 /* Largest shapes that ops will see: sizes the private work areas of the threads. */
 typedef struct dd_limits {
     int tokens, head_dim, router_hidden, width;
+    bool pictures;    /* there are convolutions */
+    dd_format pixels; /* of which most read this */
 } dd_limits;
 
 /* What a backend of devices sees of its machine. */

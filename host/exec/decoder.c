@@ -70,6 +70,7 @@ static dd_status place(const dd_vae *vae, dd_format input, dd_decoder_shape s, i
         for (int i = 0; i < vae->n_ops; i++) {
             touch(lives, vae->ops[i].src, i);
             touch(lives, vae->ops[i].dst, i);
+            if (vae->ops[i].residual >= 0) touch(lives, vae->ops[i].residual, i);
         }
         dd_lives_place(lives, vae->n_values, work_at);
         for (int i = 0; offset && i < vae->n_values; i++) offset[lives[i].buffer] = lives[i].offset;
@@ -80,9 +81,9 @@ static dd_status place(const dd_vae *vae, dd_format input, dd_decoder_shape s, i
 }
 
 /* The pixels of the latents are the tokens of one wide head. */
-static dd_limits limits_of(const dd_vae *vae, dd_decoder_shape s)
+static dd_limits limits_of(const dd_vae *vae, dd_format input, dd_decoder_shape s)
 {
-    return (dd_limits){.tokens = s.h * s.w, .head_dim = vae->cfg.deepest};
+    return (dd_limits){.tokens = s.h * s.w, .head_dim = vae->cfg.deepest, .pictures = true, .pixels = input};
 }
 
 dd_status dd_decoder_bytes(const dd_vae *vae, dd_backend *be, dd_format input, dd_decoder_shape shape, size_t *bytes,
@@ -90,7 +91,7 @@ dd_status dd_decoder_bytes(const dd_vae *vae, dd_backend *be, dd_format input, d
 {
     size_t work_at;
     DD_TRY(check_shape(vae, shape, err));
-    const dd_limits limits = limits_of(vae, shape);
+    const dd_limits limits = limits_of(vae, input, shape);
     *scratch = be->scratch_bytes(be, &limits);
     return place(vae, input, shape, NULL, &work_at, bytes, err);
 }
@@ -217,7 +218,7 @@ dd_status dd_decoder_open(dd_decoder **out, const dd_vae *vae, const dd_decoder_
                           dd_decoder_shape largest, dd_err *err)
 {
     dd_backend *be = weights->be;
-    const dd_limits limits = limits_of(vae, largest);
+    const dd_limits limits = limits_of(vae, weights->input, largest);
     void *arena = NULL;
     dd_status st;
     *out = NULL;

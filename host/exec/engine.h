@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Who does a backend's GEMMs: its own kernels that run everywhere, a library (cuBLASLt on CUDA), or kernels for one kind of
  * device (wgmma on Hopper); which of these are there, and how long each takes. What one of the others does not take (odd
- * strides, for the library routed rows) is always the own kernel's. */
+ * strides, for the library routed rows) is always the own kernel's. The same for convolutions, with another library (cuDNN). */
 #ifndef DD_HOST_EXEC_ENGINE_H
 #define DD_HOST_EXEC_ENGINE_H
 
@@ -37,6 +37,15 @@ typedef struct dd_gemm_choice {
     dd_gemm_by by;
 } dd_gemm_choice;
 
+/* Convolutions. AUTO: by the library those on tensor cores, where it can be used. */
+typedef enum dd_conv_by { DD_CONV_OWN, DD_CONV_LIBRARY, DD_CONV_AUTO } dd_conv_by;
+
+typedef struct dd_library {
+    char name[16];           /* "cuDNN" */
+    char version[16];        /* "9.19.0"; empty: it cannot be used. Both are there after it was looked for */
+    char where[DD_ERR_TEXT]; /* its file, or why it cannot be used: fits behind "because" */
+} dd_library;
+
 typedef struct dd_backend dd_backend;
 
 typedef struct dd_engine {
@@ -55,6 +64,11 @@ typedef struct dd_engine {
     /* Runs the GEMM as at a step some hundred times by each one and waits for it. c is left with the results of all; the
      * library counts as unable where it is not in use with room reserved. ERR_UNSUPPORTED: the own kernel alone can. */
     dd_status (*time)(dd_backend *be, const dd_gemm_args *args, int32_t step, dd_gemm_times *times, dd_err *err);
+
+    dd_library convolutions;
+    /* The same as find and use, for the library of convolutions. */
+    void (*find_convolutions)(dd_backend *be);
+    dd_status (*use_convolutions)(dd_backend *be, dd_conv_by by, dd_err *err);
 } dd_engine;
 
 #endif

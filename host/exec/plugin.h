@@ -12,7 +12,7 @@
 #include "host/exec/backend.h"
 
 /* Changes with any change of what both sides see: dd_host_api, dd_backend, dd_program and what these hold. */
-#define DD_PLUGIN_ABI 2
+#define DD_PLUGIN_ABI 3
 #define DD_PLUGIN_SYMBOL "dd_backend_open_v1"
 
 /* What the program hands to a plugin; valid during the call. The sizes catch a plugin of another build. */

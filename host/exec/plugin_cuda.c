@@ -11,18 +11,17 @@
 /* The step counter and what is pinned were allocated when the backend was opened, and the own ops need no work areas. */
 static size_t scratch_bytes(dd_backend *be, const dd_limits *limits)
 {
-    (void)limits;
-    return dd_cuda_engine_bytes(dd_cuda_of(be));
+    return dd_cuda_engine_bytes(dd_cuda_of(be)) + dd_cuda_conv_bytes(dd_cuda_of(be), limits);
 }
 
 /* A session opens: weights are packed. */
 static dd_status reserve(dd_backend *be, const dd_limits *limits, dd_err *err)
 {
     dd_cuda *c = dd_cuda_of(be);
-    (void)limits;
     DD_TRY(dd_cuda_enter(c, err));
     dd_cuda_raw_close(c);
-    return dd_cuda_engine_reserve(c, err);
+    DD_TRY(dd_cuda_engine_reserve(c, err));
+    return dd_cuda_conv_reserve(c, limits, err);
 }
 
 static void close_list(dd_backend *be) { free(be); }
@@ -35,6 +34,7 @@ static void close_device(dd_backend *be)
     if (c->stream) (void)dd_cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize", NULL);
     dd_cuda_raw_close(c);
     dd_cuda_engine_close(c);
+    dd_cuda_conv_close(c);
     dd_cuda_run_close(c);
     dd_cuda_staging_close(c);
     dd_cuda_nvtx_close(c);
@@ -88,6 +88,7 @@ static dd_status open_backend(dd_backend **out, int device, dd_err *err)
     c->base = (dd_backend){
         .name = DD_PLUGIN_NAME, .devices = &c->devices, .engine = &c->engine.base, .close = close_list};
     dd_cuda_engine_init(c);
+    dd_cuda_conv_init(c);
     dd_status st = dd_cuda_list_devices(c, err);
     if (st == DD_OK && device != DD_DEVICE_LIST) {
         fill(c);

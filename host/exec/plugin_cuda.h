@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "host/exec/backend.h"
+#include "host/exec/plugin_cuda_dnn.h"
 #include "kernels/cuda/lt.h"
 
 #define DD_CUDA_SLOTS 2
@@ -37,6 +38,14 @@ typedef struct dd_cuda_engine {
     int n_choices;
 } dd_cuda_engine;
 
+/* Convolutions by cuDNN, and which of them. */
+typedef struct dd_cuda_conv {
+    const dd_dnn_api *api; /* NULL: the library cannot be used, or was not looked for yet */
+    dd_conv_by by;
+    dd_dnn *dnn;  /* once a decoder has opened that uses it */
+    void *memory; /* of dnn, on the device */
+} dd_cuda_conv;
+
 typedef struct dd_cuda {
     dd_backend base;
     dd_device_list devices;
@@ -54,6 +63,7 @@ typedef struct dd_cuda {
 
     int32_t *step, *bad; /* on the device: step counter, mark of a weight that is not finite */
     dd_cuda_engine engine;
+    dd_cuda_conv conv;
     void *raw; /* on the device: rows of a file on their way into a weight, while weights are loaded */
     size_t raw_bytes;
     dd_cuda_header *headers;
@@ -100,6 +110,23 @@ void dd_cuda_weight_forget(dd_cuda *c, const void *storage);
 /* Gives the buffer of raw rows back. */
 void dd_cuda_raw_close(dd_cuda *c);
 
+/* ---- plugin_cuda_library.c ---- */
+
+typedef struct dd_cuda_call {
+    const char *name;
+    size_t at; /* of its pointer in the table of calls */
+} dd_cuda_call;
+
+typedef struct dd_cuda_library {
+    const char *file;
+    const dd_cuda_call *calls;
+    size_t n_calls;
+} dd_cuda_library;
+
+/* Fills a table of calls, api, from a library that stays open for the life of the process; where becomes its file. False:
+ * where says why not. */
+bool dd_cuda_library_open(const dd_cuda_library *library, void *api, char *where, size_t size);
+
 /* ---- plugin_cuda_engine.c, plugin_cuda_lt_load.c, plugin_cuda_engine_time.c ---- */
 
 /* The calls of cuBLASLt, opened at run time for the life of the process; version and where become its version and file. NULL:
@@ -119,6 +146,22 @@ dd_status dd_cuda_engine_begin(dd_cuda *c, int32_t step, dd_err *err);
 bool dd_cuda_engine_failed(dd_cuda *c, const char *op, dd_err *err);
 dd_status dd_cuda_engine_time(dd_backend *be, const dd_gemm_args *args, int32_t step, dd_gemm_times *times,
                               dd_err *err);
+
+/* ---- plugin_cuda_conv.c, plugin_cuda_dnn_load.c ---- */
+
+/* As dd_cuda_lt_load, for cuDNN. */
+const dd_dnn_api *dd_cuda_dnn_load(dd_library *library);
+
+/* After dd_cuda_engine_init: the rest of its table. */
+void dd_cuda_conv_init(dd_cuda *c);
+/* Where the library is in use, a decoder's memory; counted by dd_cuda_conv_bytes. */
+dd_status dd_cuda_conv_reserve(dd_cuda *c, const dd_limits *limits, dd_err *err);
+size_t dd_cuda_conv_bytes(dd_cuda *c, const dd_limits *limits);
+/* Plans for all convolutions of a program, before it is captured. */
+dd_status dd_cuda_conv_prepare(dd_cuda *c, const dd_program *program, dd_err *err);
+/* As dd_cuda_engine_failed. */
+bool dd_cuda_conv_failed(dd_cuda *c, const char *what, dd_err *err);
+void dd_cuda_conv_close(dd_cuda *c);
 
 dd_status dd_cuda_run_open(dd_cuda *c, dd_err *err);
 void dd_cuda_run_close(dd_cuda *c);

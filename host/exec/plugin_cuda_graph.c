@@ -70,6 +70,7 @@ dd_status dd_cuda_record(dd_backend *be, dd_program *program, dd_err *err)
     dd_cuda *c = dd_cuda_of(be);
     cudaGraph_t graph = NULL;
     DD_TRY(dd_cuda_enter(c, err));
+    DD_TRY(dd_cuda_conv_prepare(c, program, err));
     DD_TRY(capture(c, program, &graph, err));
     const dd_status st = instantiate(c, graph, program, err);
     (void)dd_cuda_check(c, cudaGraphDestroy(graph), "cudaGraphDestroy", NULL);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Opens cuBLASLt where it is installed, by the name that its header has: half a gigabyte that nobody needs to have. With
- * DD_LT_LINKED its calls are part of this object, the emulator's stand-in. */
-#define _GNU_SOURCE /* dladdr */
-#include <dlfcn.h>
+ * DD_STAND_INS its calls are part of this object, the emulator's stand-in. */
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -16,7 +14,7 @@
 #define TEXT(x) TEXT2(x)
 #define FILE_NAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
-#ifdef DD_LT_LINKED
+#ifdef DD_STAND_INS
 
 static bool load(dd_lt_api *api, char *where, size_t size)
 {
@@ -29,12 +27,7 @@ static bool load(dd_lt_api *api, char *where, size_t size)
 
 #else
 
-typedef struct call {
-    const char *name;
-    size_t at; /* of the pointer in dd_lt_api */
-} call;
-
-static const call calls[] = {
+static const dd_cuda_call calls[] = {
 #define CALL(name) {"cublasLt" #name, offsetof(dd_lt_api, name)},
     DD_LT_CALLS(CALL)
 #undef CALL
@@ -42,23 +35,8 @@ static const call calls[] = {
 
 static bool load(dd_lt_api *api, char *where, size_t size)
 {
-    Dl_info info;
-    void *symbol = NULL, *object = dlopen(FILE_NAME, RTLD_NOW | RTLD_LOCAL); /* stays: plugins do */
-    if (!object) {
-        const char *why = dlerror();
-        snprintf(where, size, "%s", why ? why : FILE_NAME " cannot be opened");
-        return false;
-    }
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        symbol = dlsym(object, calls[i].name);
-        if (!symbol) {
-            snprintf(where, size, FILE_NAME " has no function %s", calls[i].name);
-            return false;
-        }
-        memcpy((char *)api + calls[i].at, &symbol, sizeof symbol);
-    }
-    snprintf(where, size, "%s", dladdr(symbol, &info) && info.dli_fname ? info.dli_fname : FILE_NAME);
-    return true;
+    const dd_cuda_library library = {FILE_NAME, calls, sizeof calls / sizeof calls[0]};
+    return dd_cuda_library_open(&library, api, where, size);
 }
 
 #endif

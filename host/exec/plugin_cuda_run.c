@@ -30,7 +30,8 @@ static dd_status op_failed(dd_cuda *c, const dd_op *op, dd_err *err)
     char what[256];
     const cudaError_t e = cudaGetLastError();
     snprintf(what, sizeof what, "op %.200s (%s)", op->label, dd_op_name(op->id));
-    if (e == cudaSuccess && dd_cuda_engine_failed(c, what, err)) return DD_ERR_DEVICE;
+    if (e == cudaSuccess && op->id == DD_OP_conv2d && dd_cuda_conv_failed(c, what, err)) return DD_ERR_DEVICE;
+    if (e == cudaSuccess && op->id == DD_OP_gemm && dd_cuda_engine_failed(c, what, err)) return DD_ERR_DEVICE;
     return dd_cuda_check(c, e == cudaSuccess ? cudaErrorUnknown : e, what, err);
 }
 

@@ -91,7 +91,8 @@ static size_t streams_bytes(const dd_run_spec *spec)
 
 static dd_limits limits_of(const dd_config *c)
 {
-    return (dd_limits){c->tokens, c->head_dim, c->router_hidden, c->hidden_size};
+    return (dd_limits){
+        .tokens = c->tokens, .head_dim = c->head_dim, .router_hidden = c->router_hidden, .width = c->hidden_size};
 }
 
 static void find_variants(const dd_plan *plan, const dd_actions *actions, int *variant_of, int *first_step, int *n)

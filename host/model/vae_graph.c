@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The decoder as a list of ops: norm, SiLU and convolution fused as the ops of kernels/ops.h allow. A resnet adds its input,
- * so that the stream of pixels is changed in place; where it changes the number of channels, what its 1 x 1 convolution
- * makes is the new stream. */
+ * the stream of pixels, to a value of its own: in place would save no memory, since at that time its first convolution's
+ * result has come to its end, and libraries may write a result before they have read what is added to it. Where the number
+ * of channels changes, what the 1 x 1 convolution makes is added. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,11 +71,12 @@ static int conv(builder *b, conv_spec s, int src)
     return dst;
 }
 
-/* stream += conv(src) */
-static void conv_onto(builder *b, conv_spec s, int src, int stream)
+/* stream + conv(src), the new stream */
+static int conv_onto(builder *b, conv_spec s, int src, int stream)
 {
-    add_op(b,
-           (dd_vae_op){.kind = DD_VAE_CONV, .layer = add_conv(b, &s), .src = src, .dst = stream, .residual = stream});
+    const int dst = conv(b, s, src);
+    b->vae->ops[b->vae->n_ops - 1].residual = stream;
+    return dst;
 }
 
 /* layer: without its part. Returns the new stream. */
@@ -89,11 +91,10 @@ static int resnet(builder *b, dd_vae_layer layer, int x, int n)
     h = conv(b, (conv_spec){.layer = {conv1}, .c = c, .n = n, .ksize = 3}, h);
     h = norm(b, norm2, h, true);
     if (n != c) x = conv(b, (conv_spec){.layer = {shortcut}, .c = c, .n = n, .ksize = 1}, x);
-    conv_onto(b, (conv_spec){.layer = {conv2}, .c = n, .n = n, .ksize = 3}, h, x);
-    return x;
+    return conv_onto(b, (conv_spec){.layer = {conv2}, .c = n, .n = n, .ksize = 3}, h, x);
 }
 
-static void attention(builder *b, int x)
+static int attention(builder *b, int x)
 {
     const dd_vae_value stream = *value(b, x);
     const dd_vae_layer part = {.place = DD_VAE_ATTENTION};
@@ -106,7 +107,7 @@ static void attention(builder *b, int x)
              h);
     const int mixed = add_value(b, stream.c, stream.scale, true);
     add_op(b, (dd_vae_op){.kind = DD_VAE_ATTEND, .src = h, .dst = mixed, .residual = -1});
-    conv_onto(b, (conv_spec){.layer = {out}, .c = stream.c, .n = stream.c, .ksize = 1}, mixed, x);
+    return conv_onto(b, (conv_spec){.layer = {out}, .c = stream.c, .n = stream.c, .ksize = 1}, mixed, x);
 }
 
 static int up_block(builder *b, int level, int x)
@@ -129,7 +130,7 @@ static void network(builder *b)
     x = conv(b, (conv_spec){.layer = {{.place = DD_VAE_POST_QUANT}}, .c = z, .n = z, .ksize = 1}, x);
     x = conv(b, (conv_spec){.layer = {{.place = DD_VAE_CONV_IN}}, .c = z, .n = c->deepest, .ksize = 3}, x);
     x = resnet(b, (dd_vae_layer){.place = DD_VAE_MID_RESNET, .index = 0}, x, c->deepest);
-    attention(b, x);
+    x = attention(b, x);
     x = resnet(b, (dd_vae_layer){.place = DD_VAE_MID_RESNET, .index = 1}, x, c->deepest);
     for (int i = 0; i < c->levels; i++) x = up_block(b, i, x);
     const int last = c->channels[c->levels - 1], rgb = c->picture_channels;

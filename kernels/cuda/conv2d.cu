@@ -6,7 +6,7 @@
 // Thread mapping: a block per TILE pixels (x) and TILE channels (y) of the result; panels and threads are those of panel.cuh.
 // Budget: at most 96 registers, 16384 bytes of shared memory, at least 5 blocks. These are two panels of DEPTH x TILE floats.
 // Instructions: LDG.E.128, LDS.128.
-// Preconditions: conv2d_ok; src and w begin at multiples of DD_VECTOR. What is not float32 is conv2d_mma.cu's.
+// Preconditions: dd_cuda_conv2d_ok; src and w begin at multiples of DD_VECTOR. What is not float32 is conv2d_mma.cu's.
 // Precision: float32, one fused multiply-add per product, taps row by row, channels ascending, from zero; then bias, then
 // residual. A result depends on what its pixel sees alone.
 #include "kernels/cuda/conv2d.cuh"
@@ -80,7 +80,7 @@ static __global__ void __launch_bounds__(THREADS) conv2d_kernel(dd_conv2d_args g
     store(g, row0 + threadIdx.x / SIDE * ROWS, pixels, col0 + threadIdx.x % SIDE, acc);
 }
 
-static dd_status conv2d_ok(const dd_exec *exec, const dd_conv2d_args *g)
+dd_status dd_cuda_conv2d_ok(const dd_exec *exec, const dd_conv2d_args *g)
 {
     if (!exec_ok(exec) || g == NULL || g->src == NULL || g->bias == NULL || g->dst == NULL) return DD_ERR_ARG;
     if (!packed_ok(g->w) || (g->ksize != 1 && g->ksize != 3)) return DD_ERR_ARG;
@@ -96,7 +96,7 @@ static dd_status conv2d_ok(const dd_exec *exec, const dd_conv2d_args *g)
 
 dd_status dd_cuda_conv2d(const dd_exec *exec, const dd_conv2d_args *args)
 {
-    const dd_status st = conv2d_ok(exec, args);
+    const dd_status st = dd_cuda_conv2d_ok(exec, args);
     if (st != DD_OK) return st;
     if (args->src_format != DD_FMT_F32) return dd_cuda_conv2d_mma(exec, args);
     const int64_t pixels = (int64_t)args->b * args->h * args->w_out;

@@ -37,6 +37,9 @@ dd_status dd_cuda_pack_bind(const dd_weight_desc *desc, const void *data, void *
 /* Enqueues *step (device) = value: the step counter of the ops behind it on the stream. */
 dd_status dd_cuda_set_step(void *stream, int32_t *step, int32_t value);
 
+/* What the op conv2d returns without doing anything, or DD_OK. */
+dd_status dd_cuda_conv2d_ok(const dd_exec *exec, const dd_conv2d_args *args);
+
 /* Does this build have code that runs on the current device? DD_ERR_UNSUPPORTED: no. */
 dd_status dd_cuda_has_code(void);
 

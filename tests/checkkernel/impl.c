@@ -90,6 +90,7 @@ const ck_impl *ck_impls(int *n)
         list[count++] = ck_device_impl();
         list[count++] = ck_device_wgmma_impl();
         list[count++] = ck_device_lt_impl();
+        list[count++] = ck_device_dnn_impl();
 #endif
     }
     *n = count;

@@ -55,6 +55,12 @@ check 'and recognized' grep -q 'decoder, names of CompVis' "$OUT"
 
 # ---- refusals ----
 refused 2 'vae-batch needs --vae' sample --ckpt "$D64" --vae-batch 2 --latents-out n.safetensors
+refused 2 'vae-engine needs --vae' sample --ckpt "$D64" --vae-engine own --latents-out n.safetensors
+refused 2 "vae-engine: 'fast' is not one of own|cudnn|auto" "${sample[@]}" --vae-engine fast -o n.png
+refused 3 'vae-engine cudnn: backend cpu has no cuDNN' "${sample[@]}" --backend cpu --vae-engine cudnn -o n.png
+refused 2 'reproducible and --vae-engine cudnn exclude each other' "${sample[@]}" --reproducible --vae-engine cudnn -o n.png
+accepted "${decode[@]}" --backend cpu --vae-engine auto --in l.safetensors -o auto.png
+same 'auto without cuDNN is own' three.png auto.png
 refused 2 'give --vae FILE' sample --ckpt "$D64" -o n.png
 refused 2 'needs none' sample --ckpt "$D128" --vae "$VAE" -o n.png
 refused 2 'give --preview linear or vae' "${sample[@]}" --preview-interval 1 -o n.png

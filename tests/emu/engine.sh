@@ -44,7 +44,7 @@ opens() {
 
 calls=$(sed -n 's/^ *CALL(\([A-Za-z]*\)).*/\1/p' "$root/kernels/cuda/lt.h")
 if (cd "$root" && ${CC:-cc} -std=c11 -I. -Itests/emu/lt -isystem "$cuda" -o "$tmp/load" tests/emu/lt/test_load.c \
-    host/exec/plugin_cuda_lt_load.c -ldl -pthread) >"$tmp/out" 2>&1; then
+    host/exec/plugin_cuda_{lt_load,library}.c -ldl -pthread) >"$tmp/out" 2>&1; then
     # shellcheck disable=SC2086 # words
     library 130205 $calls && opens "a library" 0 "13.2.5\|$tmp/lib/libcublasLt.so.13"
     # shellcheck disable=SC2086

@@ -109,6 +109,13 @@ const char *golden_backend(void)
     return name && *name ? name : NULL;
 }
 
+/* Who does the convolutions of DYDIT_TEST_BACKEND: DYDIT_TEST_VAE_ENGINE. */
+static const char *vae_engine(const char *backend)
+{
+    const char *tested = golden_backend();
+    return tested && strcmp(tested, backend) == 0 ? getenv("DYDIT_TEST_VAE_ENGINE") : NULL;
+}
+
 dydit_ctx *golden_ctx(const char *backend, int threads)
 {
     dydit_options o;
@@ -116,6 +123,7 @@ dydit_ctx *golden_ctx(const char *backend, int threads)
     dydit_options_init(&o, sizeof o);
     o.backend = backend;
     o.threads = threads;
+    o.vae_engine = vae_engine(backend);
     o.precision = "fp32";
     if (dydit_open(&ctx, &o) != DYDIT_OK) fail_msg("%s", dydit_message(ctx));
     return ctx;
@@ -128,6 +136,7 @@ dydit_ctx *golden_ctx_in(const char *precision, const char *backend, int threads
     dydit_options_init(&o, sizeof o);
     o.backend = backend;
     o.threads = threads;
+    o.vae_engine = vae_engine(backend);
     o.precision = precision;
     if (dydit_open(&ctx, &o) != DYDIT_OK) dydit_close(&ctx);
     return ctx;

@@ -29,6 +29,8 @@ static int n_regions;
 static void *weight; /* of the case */
 static dd_lt *lt;    /* of the case, with its memory */
 static void *lt_memory;
+static dd_dnn *dnn; /* the same */
+static void *dnn_memory;
 static int turn; /* runs of a case: the first is launched, the second replayed from a graph, and so on */
 
 static void must(cudaError_t e)
@@ -309,6 +311,34 @@ static dd_status call_lt(ck_case *c, const dd_exec *exec, const dd_op_args *args
     return run(launch_lt, c, exec, args);
 }
 
+#define DNN_WORKSPACE ((size_t)1 << 20)
+
+static const dd_dnn_api *dnn_api;
+static dd_library dnn_library;
+
+static dd_status launch_dnn(dd_op_id op, const dd_exec *e, const dd_op_args *a)
+{
+    bool begun;
+    if (op != DD_OP_conv2d) return DD_ERR_UNSUPPORTED;
+    const dd_status st = dd_cuda_conv2d_ok(e, &a->conv2d);
+    return st == DD_OK ? dd_cuda_dnn_conv2d(dnn, e, &a->conv2d, &begun) : st;
+}
+
+/* Plans are not made while an op is recorded. */
+static dd_status call_dnn(ck_case *c, const dd_exec *exec, const dd_op_args *args)
+{
+    if (c->op->id != DD_OP_conv2d) return DD_ERR_UNSUPPORTED;
+    if (!dnn) {
+        must(cudaMalloc(&dnn_memory, DNN_WORKSPACE));
+        const dd_dnn_setup setup = {.api = dnn_api, .workspace = dnn_memory, .workspace_bytes = DNN_WORKSPACE};
+        const dd_status st = dd_cuda_dnn_open(&dnn, &setup);
+        if (st != DD_OK) return st;
+    }
+    const dd_status st = dd_cuda_dnn_prepare(dnn, &args->conv2d);
+    if (st == DD_ERR_DEVICE) fprintf(stderr, "checkkernel: %s\n", dd_cuda_dnn_error(dnn));
+    return st == DD_OK ? run(launch_dnn, c, exec, args) : st;
+}
+
 static size_t packed_bytes(const ck_impl *impl, const dd_weight_desc *desc)
 {
     (void)impl;
@@ -323,6 +353,10 @@ static void release(void)
     lt = NULL;
     must(cudaFree(lt_memory));
     lt_memory = NULL;
+    dd_cuda_dnn_close(dnn);
+    dnn = NULL;
+    must(cudaFree(dnn_memory));
+    dnn_memory = NULL;
     turn = 0;
 }
 
@@ -406,6 +440,18 @@ ck_impl ck_device_lt_impl(void)
     lt_api = dd_cuda_lt_load(lt_version, sizeof lt_version, lt_where, sizeof lt_where);
     if (!impl.missing && !lt_api) impl.missing = lt_where;
     impl.call = call_lt;
+    impl.partial = true;
+    impl.order_by_shape = true;
+    return impl;
+}
+
+ck_impl ck_device_dnn_impl(void)
+{
+    ck_impl impl = ck_device_impl();
+    snprintf(impl.name, sizeof impl.name, CK_DEVICE "_dnn");
+    dnn_api = dd_cuda_dnn_load(&dnn_library);
+    if (!impl.missing && !dnn_api) impl.missing = dnn_library.where;
+    impl.call = call_dnn;
     impl.partial = true;
     impl.order_by_shape = true;
     return impl;

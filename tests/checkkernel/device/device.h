@@ -10,5 +10,7 @@ ck_impl ck_device_impl(void);
 ck_impl ck_device_wgmma_impl(void);
 /* The op gemm by cuBLASLt, or what stands in for it. */
 ck_impl ck_device_lt_impl(void);
+/* The op conv2d by cuDNN, or what stands in for it. */
+ck_impl ck_device_dnn_impl(void);
 
 #endif
