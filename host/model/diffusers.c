@@ -118,9 +118,16 @@ static dd_status map_block(mapper *m, int i)
     return DD_OK;
 }
 
+/* Of the width that the tensors have, so that what config.json says takes no memory by itself. */
 static dd_status make_positions(mapper *m)
 {
     const int64_t n = dd_diffusers_positions_count(&m->c), d = m->c.heads * m->c.head_dim;
+    const dd_tensor *proj = dd_tensors_find(m->src, "pos_embed.proj.weight");
+    if (!proj || proj->rank != 4 || proj->shape[0] != d)
+        return DD_FAIL(m->err, DD_ERR_FORMAT,
+                       "%s: tensor pos_embed.proj.weight is not there with the width %lld that " DD_DIFFUSERS_CONFIG
+                       " says",
+                       m->folder, (long long)d);
     size_t bytes;
     float *table = dd_mul_size((size_t)n, sizeof *table, &bytes) ? dd_tensors_own(m->dst, bytes) : NULL;
     if (!table) return no_memory(m);

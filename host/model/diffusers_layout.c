@@ -3,6 +3,7 @@
 #include "host/model/diffusers_layout.h"
 
 #include <math.h>
+#include <string.h>
 
 const dd_diffusers_pair dd_diffusers_linears[DD_DIFFUSERS_LINEARS] = {
     {"pos_embed.proj", "x_embedder.proj"},
@@ -36,16 +37,18 @@ int64_t dd_diffusers_positions_count(const dd_diffusers_config *c)
 
 /* Sines and cosines of the column, then of the row, of each patch: D/4 frequencies 10000^(-4i/D), in float64
  * (get_2d_sincos_pos_embed of both projects). */
-void dd_diffusers_positions(const dd_diffusers_config *c, float *p)
+void dd_diffusers_positions(const dd_diffusers_config *c, float *table)
 {
-    const int64_t d = c->heads * c->head_dim, quarter = d / 4;
-    for (int64_t row = 0; row < side(c); row++)
-        for (int64_t col = 0; col < side(c); col++, p += d)
-            for (int64_t i = 0; i < quarter; i++) {
-                const double w = 1.0 / pow(10000.0, (double)i / ((double)d / 4.0));
-                p[i] = (float)sin((double)col * w);
-                p[quarter + i] = (float)cos((double)col * w);
-                p[2 * quarter + i] = (float)sin((double)row * w);
-                p[3 * quarter + i] = (float)cos((double)row * w);
-            }
+    const int64_t n = side(c), d = c->heads * c->head_dim, half = d / 2, quarter = d / 4;
+    for (int64_t i = 0; i < quarter; i++) { /* of the columns, in the first row */
+        const double w = 1.0 / pow(10000.0, (double)i / ((double)d / 4.0));
+        for (int64_t at = 0; at < n; at++) {
+            table[at * d + i] = (float)sin((double)at * w);
+            table[at * d + quarter + i] = (float)cos((double)at * w);
+        }
+    }
+    for (int64_t k = 0; k < n * n; k++) { /* those of the first row stay as they are */
+        memmove(table + k * d + half, table + k / n * d, (size_t)half * sizeof *table);
+        memmove(table + k * d, table + k % n * d, (size_t)half * sizeof *table);
+    }
 }

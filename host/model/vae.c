@@ -35,9 +35,9 @@ static dd_status find_config(char *out, const char *weights, bool of_folder, boo
     if (st != DD_OK) return of_folder ? st : DD_OK;
     const char *kind = json_string_value(json_object_get(doc, "_class_name"));
     *found = kind && strcmp(kind, "AutoencoderKL") == 0;
-    const dd_status wrong = of_folder && kind && !*found
+    const dd_status wrong = of_folder && !*found
                                 ? DD_FAIL(err, DD_ERR_FORMAT, "%s: _class_name is %s, expected AutoencoderKL", out,
-                                          kind)
+                                          kind ? kind : "missing")
                                 : DD_OK;
     json_decref(doc);
     return wrong;

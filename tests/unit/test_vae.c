@@ -102,6 +102,8 @@ static void test_config(void **state)
          false},
         {"{\"_class_name\": \"AutoencoderKL\"}", "32 groups", false},
         {"{\"_class_name\": \"AutoencoderTiny\", \"norm_num_groups\": 8}", "AutoencoderTiny", false},
+        {"{\"norm_num_groups\": 8}", "_class_name is missing", false},
+        {"[8]", "_class_name is missing", false},
         {"{\"_class_name\": ", "config.json", false},
     };
     refused(scratch_dir, DD_ERR_NOT_FOUND, weights, "");
