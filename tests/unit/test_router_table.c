@@ -185,11 +185,41 @@ static void cut_off(void **state)
     for (size_t k = 0; k < n; k += 97) refused(file_of("cut.pt", data, k), DD_ERR_FORMAT, "");
 }
 
+/* JSON whose bytes were changed at random is refused in a sentence or read; cut off, it is refused. */
+static void damaged_json(void **state)
+{
+    (void)state;
+    static const char bytes[] = "0123456789-.eE[]{},:\"nulltrue \\\xff";
+    uint32_t seed = 1;
+    char *text;
+    dd_err err = {0};
+    dd_router_table t = read_ok(ROUTERS);
+    assert_int_equal(dd_router_to_json(&t, &text, &err), DD_OK);
+    dd_router_fini(&t);
+    const size_t n = strlen(text);
+    for (size_t k = 0; k < n - 2; k += 37) refused(file_of("cut.json", text, k), DD_ERR_FORMAT, "");
+    for (int k = 0; k < 300; k++) {
+        seed = seed * 1664525u + 1013904223u;
+        const size_t at = (seed >> 8) % n;
+        const char was = text[at];
+        text[at] = bytes[(seed >> 4) % (sizeof bytes - 1)];
+        const char *path = file_of("changed.json", text, n);
+        text[at] = was;
+        err.text[0] = 0;
+        const dd_status st = dd_router_read(&t, path, &err);
+        if (st == DD_OK ? !t.values : t.values || !strstr(err.text, path)) fail_msg("change %d: %s", k, err.text);
+        dd_err_clear(&err);
+        dd_router_fini(&t);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(released_layout), cmocka_unit_test(json_there_and_back), cmocka_unit_test(json_by_hand),
         cmocka_unit_test(json_refusals),   cmocka_unit_test(refused_files),       cmocka_unit_test(cut_off),
+        cmocka_unit_test(damaged_json),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
