@@ -217,7 +217,9 @@ typedef struct dydit_sample_options {
     int rng_sms, rng_threads_per_sm; /* multiprocessors, threads that each holds; 0 (default) */
     /* Caching over the plan that these options make (or `plan`, if it keeps nothing itself): "fora:interval=N" computes all
      * branches at the first step, wherever the respaced index is a multiple of N and where guidance changes; in between stored
-     * branches are added with the gates of the step (arXiv 2407.01425). NULL (default): none. */
+     * branches are added with the gates of the step (arXiv 2407.01425). "inherit:mode=delta,stride=N,sites=blocks.2-5": at all
+     * but every N-th step these blocks add what they added then; mode=output: their output is that of then, and nothing
+     * that only they read is computed (docs/plan.md). NULL (default): none. */
     const char *policy;
     /* Which tokens get the stored result of an MLP whose tokens were routed: "frozen" (NULL, default): those of the step that
      * stored it; "intersect": of these, those that the router chooses now; "fresh": those that it chooses now. */

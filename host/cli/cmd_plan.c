@@ -29,7 +29,8 @@ static const cli_option options[] = {
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
     ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N computes every N-th step and reuses its\nbranches in between"),
+        "fora:interval=N computes every N-th step and reuses its\nbranches in between; "
+        "inherit:mode=delta,stride=N reuses what\nwas added, mode=output what came out (docs/plan.md)"),
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),

@@ -23,6 +23,7 @@ dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t r
         const dd_site *site = &m->sites[i];
         const dd_cell *c = dd_plan_cell(plan, step, i);
         row.dense += site->macs(&m->cfg, site->units, tokens);
+        if (!dd_plan_live(plan, step, i)) continue;
         const int computes = dd_cell_computes(c);
         if (computes) row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
         if (c->rows != DD_ROWS_ALL && (computes || c->op == DD_CELL_REUSE_BRANCH)) /* elsewhere no router runs */

@@ -83,6 +83,10 @@ dd_status dd_plan_validate(const dd_plan *plan, const dd_model *model, const cha
 /* The part of it that needs no cells: id, number, names and units of the sites. */
 dd_status dd_plan_check_model(const dd_plan *plan, const dd_model *model, const char *what, dd_err *err);
 
+/* Does what a cell computes or adds reach the end of its step, or a slot that is read? Not where a later site of the step
+ * replaces the tokens by a stored result: then it does not run. Of a plan that passed dd_plan_validate. */
+int dd_plan_live(const dd_plan *plan, int step, int site);
+
 /* JSON out and in (schema: docs/plan.md). The caller frees the text. Reading validates. */
 dd_status dd_plan_to_json(const dd_plan *plan, const dd_model *model, char **out, dd_err *err);
 dd_status dd_plan_read(dd_plan **out, const dd_model *model, const char *path, dd_err *err);

@@ -27,11 +27,21 @@ static dd_status named_fora(dd_plan *plan, const dd_model *m, dd_policy_values *
     return dd_policy_fora(plan, m, interval, tokens, err);
 }
 
+static dd_status named_inherit(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens,
+                               dd_err *err)
+{
+    if (tokens != DD_REUSE_FROZEN)
+        return DD_FAIL(err, DD_ERR_ARG,
+                       "policy inherit asks no token router when it reuses: reuse-tokens frozen alone");
+    return dd_policy_inherit(plan, m, v, err);
+}
+
 static const struct {
     const char *name, *form;
     dd_status (*apply)(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err);
 } policies[] = {
     {"fora", "fora:interval=N", named_fora},
+    {"inherit", "inherit:mode=delta|output,stride=N", named_inherit},
 };
 
 dd_status dd_policy_named(dd_plan *plan, const dd_model *m, const char *policy, const char *tokens, dd_err *err)

@@ -30,11 +30,11 @@ dd_tally dd_report_tally(const dd_report *r, dd_quantity what, int step, int blo
         if (!counts(site, what) || (block >= 0 && site->block != block)) continue;
         t.sites++;
         t.total += site->units;
-        if (dd_cell_computes(c)) {
+        if (dd_cell_computes(c) && dd_plan_live(r->plan, step, i)) {
             t.computed++;
             t.active += dd_popcount64(c->units);
             t.tokens += share_of_tokens(r, step, i);
-        } else if (c->op != DD_CELL_SKIP) {
+        } else if (!dd_cell_computes(c) && c->op != DD_CELL_SKIP) {
             t.reused++;
         }
     }

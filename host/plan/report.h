@@ -24,7 +24,7 @@ typedef enum dd_quantity {
 } dd_quantity;
 
 typedef struct dd_tally {
-    int sites, computed, reused; /* what is neither computed nor reused is skipped */
+    int sites, computed, reused; /* what is neither computed nor reused is skipped, or nobody reads it */
     int active, total;           /* units */
     double tokens;               /* sum of the computed sites' shares of tokens */
 } dd_tally;
