@@ -231,6 +231,12 @@ typedef struct dydit_sample_options {
      * earlier ones, and the result of the run has figures, but no pictures. NULL (default): it has all of them. Excludes
      * preview and keep_trajectory. */
     int (*batch_done)(void *user, dydit_result *r);
+    /* Steps with timesteps below switch_timestep, 0 to 1000, are made by switch_model: one of the same context with the same
+     * latents and classes, of any depth, width and patches. It is borrowed like the model itself, by plans, results and sets
+     * made with these options as well. 0 (default), or no step below it: never. All options count for both; nothing that
+     * steps keep is read across the switch. NULL (default): none, or that of `plan`. */
+    dydit_model *switch_model;
+    int switch_timestep;
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -446,6 +452,10 @@ DYDIT_API dydit_status dydit_vae_decode_file(dydit_vae *vae, const dydit_decode_
 DYDIT_API dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *options, dydit_plan **plan);
 /* Reads a JSON plan and checks it against the model. */
 DYDIT_API dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **plan);
+/* The same for a plan of two models: steps of weight set 1 are of switch_model, which a plan of one model does not need.
+ * Borrowed while the plan is open. NULL: as dydit_plan_read. */
+DYDIT_API dydit_status dydit_plan_read_switched(dydit_model *model, dydit_model *switch_model, const char *path,
+                                                dydit_plan **plan);
 /* A plan of a wanted cost, for benchmarks, with the steps and guidance of `options`: widths (heads and MLP groups) rise
  * from noise to picture, and executed MACs are `ratio` of dense ones as nearly as whole units allow, conditioning left
  * out of both. tokens: share of tokens that the token routers are expected to keep, 0 < tokens; 1: routers are not

@@ -175,7 +175,7 @@ static void dead_ops_disappear(void **state)
     const dd_cost full = dd_cost_step(r.plan, r.model, 0, 1, NULL), part = dd_cost_step(r.plan, r.model, 1, 1, NULL);
     assert_true(full.executed == full.dense && part.dense == full.dense);
     assert_true(part.executed == r.model->fixed_macs_row + macs_of(&r, 4) + macs_of(&r, 5));
-    const dd_report report = {r.plan, r.model, NULL};
+    const dd_report report = {.plan = r.plan, .model = r.model};
     const dd_tally heads = dd_report_tally(&report, DD_HEADS, 1, -1),
                    groups = dd_report_tally(&report, DD_GROUPS, 1, -1);
     assert_true(heads.active == 2 && heads.total == 6 && heads.computed == 1);
