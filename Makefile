@@ -334,7 +334,7 @@ $(B)/cuda-flags: FORCE
 # Programs for a machine with a driver and a C library alone: format libraries are linked statically. scripts/gpu_bundle.sh
 # makes a folder of them.
 G := $(B)/gpu
-GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 golden_policy golden_vae session)
+GPU_TESTS := $(addprefix $(G)/test_,golden_forward golden_sampling golden_bf16 golden_policy golden_inherit golden_vae session)
 GPU_TOOLS := $(addprefix $(G)/,random_model st_look)
 GPU_CHECKKERNEL := $(G)/checkkernel-cuda
 # Parts of the plugin that checkkernel runs ops by.

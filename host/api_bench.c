@@ -23,9 +23,11 @@ dydit_status dydit_plan_synthetic(dydit_model *model, const dydit_sample_options
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_sample_options", err);
     if (st == DD_OK) st = dd_settings_resolve(&set, model, &o, err);
     set.dense = 1; /* a complete plan to begin with */
+    if (st == DD_OK && set.later)
+        st = DD_FAIL(err, DD_ERR_ARG, "switch: a plan of a chosen cost is of one model, as it was asked for");
     if (st == DD_OK) st = dd_settings_plan(&plan, &set, model, NULL, err);
     if (st == DD_OK) st = dd_policy_synthetic(plan, model->m, ratio, tokens, err);
-    if (st == DD_OK) return (dydit_status)dd_api_wrap_plan(out, model, plan, err);
+    if (st == DD_OK) return (dydit_status)dd_api_wrap_plan(out, model, NULL, plan, err);
     dd_plan_free(&plan);
     return (dydit_status)st;
 }
@@ -87,6 +89,8 @@ dydit_status dydit_model_calibrate(dydit_model *model, const dydit_sample_option
         st = DD_FAIL(err, DD_ERR_ARG, "%s has no token routers", model->m->cfg.arch);
     if (st == DD_OK && !(share > 0 && share < 1))
         st = DD_FAIL(err, DD_ERR_ARG, "a share of tokens of %.4g is not between 0 and 1", share);
+    if (st == DD_OK && o.switch_model)
+        st = DD_FAIL(err, DD_ERR_ARG, "switch: token routers are moved in runs of one model");
     o.profile = o.compare_dense = 0;
     if (st == DD_OK) st = calibrate(model, &o, share, err);
     return (dydit_status)st;

@@ -35,7 +35,7 @@ static dd_status resolve(const dydit_bound_options *o, dd_bound_terms *terms, dd
     return DD_OK;
 }
 
-/* The complete model at the steps of a plan. */
+/* The complete model at the steps of a plan, or of its part that has these weights. */
 static dd_status complete(dd_plan **out, const dd_plan *plan, const dd_model *m, dd_err *err)
 {
     float *t = malloc((size_t)plan->n_steps * sizeof *t);
@@ -46,8 +46,25 @@ static dd_status complete(dd_plan **out, const dd_plan *plan, const dd_model *m,
         guided[i] = plan->rows[i].guided;
     }
     if (st == DD_OK) st = dd_plan_build(out, m, t, guided, plan->n_steps, err);
+    for (int i = 0; i < plan->n_steps && st == DD_OK; i++) (*out)->rows[i].weight_set = plan->rows[i].weight_set;
+    if (st == DD_OK) (*out)->weight_set = plan->weight_set;
     free(t);
     free(guided);
+    return st;
+}
+
+/* Adds the bounds of a weight set: as planned, and complete. */
+static dd_status add_part(dd_bound *planned, dd_bound *dense, dd_run_spec spec, const dd_ops *ops,
+                          const dd_bound_terms *terms, dd_err *err)
+{
+    dd_plan *all = NULL;
+    DD_TRY(complete(&all, spec.plan, spec.model, err));
+    spec.cfg_channels = spec.model->cfg.cfg_channels;
+    spec.want_hits = spec.model->n_routers > 0;
+    dd_status st = dd_bound_add(planned, &spec, ops, terms, err);
+    spec.plan = all;
+    if (st == DD_OK) st = dd_bound_add(dense, &spec, ops, terms, err);
+    dd_plan_free(&all);
     return st;
 }
 
@@ -58,32 +75,25 @@ static dd_status write_bound(const dydit_plan *plan, const dydit_bound_options *
     const dd_model *m = plan->model->m;
     const dd_ops *ops = plan->model->ctx->be->ops;
     dd_bound_terms terms;
-    dd_bound dense, planned;
-    dd_plan *all = NULL;
-    dd_run_spec spec = {.model = m,
-                        .plan = plan->plan,
-                        .max_images = o->batch_size,
-                        .cfg_scale = 1,
-                        .cfg_channels = m->cfg.cfg_channels,
-                        .solver = DD_SOLVER_DDIM,
-                        .want_hits = m->n_routers > 0};
+    dd_bound dense = {0}, planned = {0};
+    dd_run_spec spec = {
+        .model = m, .plan = plan->plan, .max_images = o->batch_size, .cfg_scale = 1, .solver = DD_SOLVER_DDIM};
     if (format != DYDIT_TEXT && format != DYDIT_JSON)
         return DD_FAIL(err, DD_ERR_ARG, "format %d is none of bounds: text or JSON", (int)format);
     DD_TRY(resolve(o, &terms, &spec.input, err));
-    DD_TRY(complete(&all, plan->plan, m, err));
-    dd_status st = DD_OK;
     float *coefs = calloc((size_t)plan->plan->n_steps * DD_COEF_COUNT, sizeof *coefs);
-    if (!coefs) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound"), done);
+    if (!coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound");
     spec.coefs = coefs;
-    DD_TRY_GOTO(st, dd_bound_compute(&planned, &spec, ops, &terms, err), done);
-    spec.plan = all;
-    DD_TRY_GOTO(st, dd_bound_compute(&dense, &spec, ops, &terms, err), done);
-    spec.plan = plan->plan;
+    dd_status st = add_part(&planned, &dense, spec, ops, &terms, err);
+    dd_run_spec other = spec;
+    if (st == DD_OK && plan->later) {
+        other.model = plan->later->m;
+        other.plan = plan->plan->other;
+        st = add_part(&planned, &dense, other, ops, &terms, err);
+    }
     const dd_bound_report r = {&spec, &terms, &dense, &planned};
-    st = format == DYDIT_JSON ? dd_bound_json(&r, text, err) : dd_bound_text(&r, text, err);
-done:
+    if (st == DD_OK) st = format == DYDIT_JSON ? dd_bound_json(&r, text, err) : dd_bound_text(&r, text, err);
     free(coefs);
-    dd_plan_free(&all);
     return st;
 }
 

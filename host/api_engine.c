@@ -182,10 +182,14 @@ static dd_status check_engine(const dydit_ctx *ctx, dd_err *err)
 static dd_status measure_plan(dydit_model *model, const dd_settings *set, const dd_plan *plan, dd_tune_list *list,
                               dd_err *err)
 {
-    dd_run_spec spec = dd_settings_spec(set, model->m, plan, NULL, set->batch_size);
-    spec.draw_latents = spec.draw_noise = false;
-    const dd_tune_job job = {&spec, model->ctx->be, model->weights, &model->ctx->cancel};
-    return dd_tune_run(list, &job, err);
+    dd_leg leg[DD_WEIGHT_SETS];
+    const int legs = dd_settings_legs(leg, set, model, plan, NULL, set->batch_size);
+    for (int i = 0; i < legs; i++) {
+        leg[i].spec.draw_latents = leg[i].spec.draw_noise = false;
+        const dd_tune_job job = {&leg[i].spec, model->ctx->be, leg[i].weights, &model->ctx->cancel};
+        DD_TRY(dd_tune_run(list, &job, err));
+    }
+    return DD_OK;
 }
 
 /* The complete model, then what the options leave out of it. */
@@ -196,7 +200,7 @@ static dd_status measure(dydit_model *model, const dydit_sample_options *o, dd_t
     DD_TRY(dd_settings_resolve(&set, model, o, err));
     dd_status st = dd_settings_plan(&plan, &set, model, o->plan ? o->plan->plan : NULL, err);
     if (st == DD_OK) st = dd_settings_dense(&dense, &set, model, plan, err);
-    if (st == DD_OK) st = dd_api_weights(model, err);
+    if (st == DD_OK) st = dd_settings_weights(&set, model, plan, err);
     if (st == DD_OK) st = measure_plan(model, &set, dense, list, err);
     if (st == DD_OK && !o->dense) st = measure_plan(model, &set, plan, list, err);
     dd_plan_free(&plan);

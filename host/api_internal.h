@@ -19,6 +19,8 @@
 #include "host/model/model.h"
 #include "host/plan/plan.h"
 #include "host/plan/policy_values.h"
+#include "host/plan/report.h"
+#include "host/sample/schedule.h"
 
 struct dydit_ctx {
     dd_err err;
@@ -51,7 +53,7 @@ struct dydit_vae {
 };
 
 struct dydit_plan {
-    dydit_model *model;
+    dydit_model *model, *later; /* later: of weight set 1, NULL where the plan has none */
     dd_plan *plan;
 };
 
@@ -64,12 +66,15 @@ typedef struct dd_settings {
     dd_solver solver;
     double eta, cfg_scale;
     int cfg_channels, cfg_lo, cfg_hi;
-    int guided; /* cfg_scale above 1 */
-    int noisy;  /* the solver adds noise */
-    int draws;  /* numbers are drawn at each step, used or not */
+    int own_channels; /* none were asked for: every model guides its own */
+    int guided;       /* cfg_scale above 1 */
+    int noisy;        /* the solver adds noise */
+    int draws;        /* numbers are drawn at each step, used or not */
     uint64_t seed;
     int batch_mode, batch_size, dense;
     char policy[DD_POLICY_MAX_TEXT], reuse_tokens[16]; /* as asked for; empty: none */
+    dydit_model *later; /* borrowed, runs the steps below switch_timestep (0: those of the plan); NULL: none */
+    int switch_timestep;
     char backend[176];
 } dd_settings;
 
@@ -118,9 +123,26 @@ dd_noise_spec dd_settings_noise(const dd_settings *set, const dd_model *m, int b
 /* The complete model on the timesteps and with the guidance of `plan`, to be timed beside it. */
 dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit_model *model, const dd_plan *plan,
                             dd_err *err);
-dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err);
+/* Timesteps and tables that the settings ask for. */
+dd_status dd_settings_schedule(dd_schedule *out, const dd_settings *set, dd_err *err);
+/* Of every model of the run; the caller frees them. */
+dd_status dd_settings_coefs(float *coefs[DD_WEIGHT_SETS], const dd_settings *set, const dydit_model *model,
+                            dd_err *err);
 dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
                              int batch);
+
+/* api_switch.c: runs of two models. Resolves what the options say about it, after the steps. */
+dd_status dd_settings_switch(dd_settings *set, const dydit_model *model, const dydit_sample_options *o, dd_err *err);
+/* Do the weight sets of a given plan agree with the settings? */
+dd_status dd_settings_check_sets(const dd_plan *given, const dd_settings *set, dd_err *err);
+/* The weight sets of a run; returns how many. coefs: NULL for none. */
+int dd_settings_legs(dd_leg leg[DD_WEIGHT_SETS], const dd_settings *set, const dydit_model *model, const dd_plan *plan,
+                     float *const *coefs, int batch);
+dd_status dd_settings_weights(const dd_settings *set, dydit_model *model, const dd_plan *plan, dd_err *err);
+/* {"timestep", "arch", "model"} of the switch. */
+json_t *dd_switch_doc(const dd_settings *set);
+/* ERR_UNSUPPORTED where the models of a run have different masks. */
+dd_status dd_settings_trajectory(const dd_settings *set, const dydit_model *model, const dd_plan *plan, dd_err *err);
 
 /* A run that has not begun: what its memory and work depend on. */
 typedef struct dd_trial {
@@ -128,7 +150,7 @@ typedef struct dd_trial {
     const dd_settings *set;
     const dydit_sample_options *o;
     const dd_plan *plan, *dense; /* dense: timed beside it, or NULL */
-    const float *coefs;
+    float *const *coefs;         /* [DD_WEIGHT_SETS] */
 } dd_trial;
 
 /* What a run that has not begun needs with batches of `batch` images. It grows with the batch. */
@@ -159,8 +181,8 @@ dd_need dd_trial_need(const dd_trial *t); /* borrows t */
 dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options, dd_calibration *calibration,
                         dydit_result **out, dd_err *err);
 
-/* api_plan.c: a handle that owns plan; frees it on failure. */
-dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err);
+/* api_plan.c: a handle that owns plan; frees it on failure. later: of its other weight set, or NULL. */
+dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dydit_model *later, dd_plan *plan, dd_err *err);
 
 /* api_engine.c: checks and keeps what the options say, then tells the backend who does its GEMMs. */
 dd_status dd_api_engine_open(dydit_ctx *ctx, const char *engine, const char *tune_cache, dd_err *err);
@@ -177,8 +199,14 @@ bool dd_api_vae_engine_text(const dydit_ctx *ctx, char *text, size_t size);
 /* Packs the weights if that has not happened yet. */
 dd_status dd_api_weights(dydit_model *model, dd_err *err);
 
-/* Measured share of kept tokens [n_steps, n_sites] (1 where rows are ALL); the caller frees it. */
-dd_status dd_result_kept(const dydit_result *r, double **kept, dd_err *err);
+/* The executed plan with the measured shares of kept tokens (1 where rows are ALL). */
+typedef struct dd_executed {
+    dd_report part[DD_WEIGHT_SETS]; /* the first one is the report */
+    double *kept[DD_WEIGHT_SETS];
+} dd_executed;
+/* out is released by dd_executed_fini also after a failure. */
+dd_status dd_executed_init(dd_executed *out, const dydit_result *r, dd_err *err);
+void dd_executed_fini(dd_executed *e);
 
 /* ERR_ARG where batch_done took the pictures of the run. */
 dd_status dd_result_has_pictures(const dydit_result *r, const char *what, dd_err *err);

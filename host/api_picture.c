@@ -113,15 +113,17 @@ static void ramp(double v, uint8_t *rgb)
 static int unrouted_cells(const dydit_result *r, int *cells)
 {
     int n = 0;
-    const dd_model *m = r->model->m;
     *cells = 0;
-    for (int t = 0; t < r->plan->n_steps; t++)
+    for (int t = 0; t < r->plan->n_steps; t++) {
+        const dd_plan *plan = dd_plan_at(r->plan, t);
+        const dd_model *m = plan == r->plan ? r->model->m : r->set.later->m;
         for (int s = 0; s < m->n_sites; s++) {
-            const dd_cell *c = dd_plan_cell(r->plan, t, s);
+            const dd_cell *c = dd_plan_cell(plan, t, s);
             if (m->sites[s].kind != DD_SITE_MLP) continue;
             *cells += 1;
-            n += dd_cell_computes(c) && c->rows == DD_ROWS_ALL;
+            n += dd_cell_computes(c) && c->rows == DD_ROWS_ALL && dd_plan_live(plan, t, s);
         }
+    }
     return n;
 }
 
@@ -181,6 +183,9 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     add_text(t, "dydit:model", "%s", r->model->m->cfg.arch);
     add_text(t, "dydit:plan", "%016" PRIx64, r->plan->model_id);
     add_text(t, "dydit:plan-table", "%016" PRIx64, dd_plan_hash(r->plan));
+    if (r->plan->other)
+        add_text(t, "dydit:switch", "below timestep %d to %.24s, %016" PRIx64, set->switch_timestep,
+                 r->plan->other->arch, r->plan->other->model_id);
     add_text(t, "dydit:sampler", "%s, %s steps, eta %g", set->sampler, set->steps, set->eta);
     add_text(t, "dydit:guidance", "%g on %d channels at timesteps %d-%d", set->guided ? set->cfg_scale : 1.0,
              set->cfg_channels, set->cfg_lo, set->cfg_hi);
@@ -277,6 +282,9 @@ static dd_status write_token_map(const dydit_result *r, const char *path, const 
     dydit_png_options_init(&o, sizeof o);
     DD_TRY(dd_api_options(&o, sizeof o, options, "dydit_png_options", err));
     DD_TRY(dd_result_has_pictures(r, path, err));
+    if (r->plan->other && r->set.later->m->cfg.tokens != r->model->m->cfg.tokens)
+        return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: a token map of two models, which have %d and %d tokens", path,
+                       r->model->m->cfg.tokens, r->set.later->m->cfg.tokens);
     dd_status st = plan_sheet(&s, r->n, &o, path, err);
     if (st == DD_OK) {
         draw_token_map(&s, r, &lo, &hi);

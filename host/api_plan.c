@@ -5,14 +5,14 @@
 #include "host/api_internal.h"
 #include "host/plan/plan_report.h"
 
-dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dd_plan *plan, dd_err *err)
+dd_status dd_api_wrap_plan(dydit_plan **out, dydit_model *model, dydit_model *later, dd_plan *plan, dd_err *err)
 {
     dydit_plan *p = calloc(1, sizeof *p);
     if (!p) {
         dd_plan_free(&plan);
         return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a plan");
     }
-    *p = (dydit_plan){model, plan};
+    *p = (dydit_plan){model, plan->other ? later : NULL, plan};
     *out = p;
     return DD_OK;
 }
@@ -30,19 +30,25 @@ dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *op
     dd_status st = dd_api_options(&o, sizeof o, options, "dydit_sample_options", err);
     if (st == DD_OK) st = dd_settings_resolve(&set, model, &o, err);
     if (st == DD_OK) st = dd_settings_plan(&plan, &set, model, o.plan ? o.plan->plan : NULL, err);
-    if (st == DD_OK) st = dd_api_wrap_plan(out, model, plan, err);
+    if (st == DD_OK) st = dd_api_wrap_plan(out, model, set.later, plan, err);
+    return (dydit_status)st;
+}
+
+dydit_status dydit_plan_read_switched(dydit_model *model, dydit_model *later, const char *path, dydit_plan **out)
+{
+    dd_plan *plan = NULL;
+    if (!model || !path || !out) return DYDIT_ERR_ARG;
+    dd_err *err = &model->ctx->err;
+    dd_api_begin(model->ctx);
+    *out = NULL;
+    dd_status st = dd_plan_read(&plan, model->m, later ? later->m : NULL, path, err);
+    if (st == DD_OK) st = dd_api_wrap_plan(out, model, later, plan, err);
     return (dydit_status)st;
 }
 
 dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **out)
 {
-    dd_plan *plan = NULL;
-    if (!model || !path || !out) return DYDIT_ERR_ARG;
-    dd_api_begin(model->ctx);
-    *out = NULL;
-    dd_status st = dd_plan_read(&plan, model->m, path, &model->ctx->err);
-    if (st == DD_OK) st = dd_api_wrap_plan(out, model, plan, &model->ctx->err);
-    return (dydit_status)st;
+    return dydit_plan_read_switched(model, NULL, path, out);
 }
 
 void dydit_plan_close(dydit_plan **plan)
@@ -53,13 +59,12 @@ void dydit_plan_close(dydit_plan **plan)
     *plan = NULL;
 }
 
-static dd_status report(const dd_plan *plan, const dd_model *m, const double *kept, dydit_format format, char **text,
-                        dd_err *err)
+static dd_status report(const dd_report *r, dydit_format format, char **text, dd_err *err)
 {
     switch (format) {
-    case DYDIT_TEXT: return dd_plan_table(plan, m, kept, text, err);
-    case DYDIT_JSON: return dd_plan_to_json(plan, m, text, err);
-    case DYDIT_SVG: return dd_plan_svg(plan, m, kept, text, err);
+    case DYDIT_TEXT: return dd_plan_table(r, text, err);
+    case DYDIT_JSON: return dd_plan_to_json(r->plan, r->model, r->other ? r->other->model : NULL, text, err);
+    case DYDIT_SVG: return dd_plan_svg(r, text, err);
     }
     return DD_FAIL(err, DD_ERR_ARG, "format %d is not known", (int)format);
 }
@@ -69,18 +74,21 @@ dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format format, char
     if (!plan || !text) return DYDIT_ERR_ARG;
     dd_api_begin(plan->model->ctx);
     *text = NULL;
-    return (dydit_status)report(plan->plan, plan->model->m, NULL, format, text, &plan->model->ctx->err);
+    const dd_plan *p = plan->plan;
+    const dd_report other = {.plan = p->other, .model = plan->later ? plan->later->m : NULL};
+    const dd_report r = {.plan = p, .model = plan->model->m, .other = p->other ? &other : NULL};
+    return (dydit_status)report(&r, format, text, &plan->model->ctx->err);
 }
 
 dydit_status dydit_result_plan(const dydit_result *r, dydit_format format, char **text)
 {
-    double *kept = NULL;
+    dd_executed e;
     if (!r || !text) return DYDIT_ERR_ARG;
     dd_err *err = &r->model->ctx->err;
     dd_api_begin(r->model->ctx);
     *text = NULL;
-    dd_status st = dd_result_kept(r, &kept, err);
-    if (st == DD_OK) st = report(r->plan, r->model->m, kept, format, text, err);
-    free(kept);
+    dd_status st = dd_executed_init(&e, r, err);
+    if (st == DD_OK) st = report(&e.part[0], format, text, err);
+    dd_executed_fini(&e);
     return (dydit_status)st;
 }

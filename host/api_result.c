@@ -60,8 +60,8 @@ static dd_status collect(const dydit_result *r, masks *k, dd_err *err)
     if (!k->t || !k->heads || !k->groups) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the trajectory");
     for (size_t t = 0; t < steps; t++) {
         k->t[t] = r->plan->rows[t].timestep;
-        for (int s = 0; s < m->n_sites; s++) {
-            const dd_cell *c = dd_plan_cell(r->plan, (int)t, s);
+        for (int s = 0; s < m->n_sites; s++) { /* both models of a switch have these */
+            const dd_cell *c = dd_plan_cell(dd_plan_at(r->plan, (int)t), (int)t, s);
             float *dst = m->sites[s].kind == DD_SITE_MLP ? k->groups : k->heads;
             for (size_t u = 0; u < h; u++)
                 dst[(t * depth + (size_t)m->sites[s].block) * h + u] = dd_cell_computes(c) ? (float)(c->units >> u & 1)
@@ -89,8 +89,8 @@ dydit_status dydit_result_write_trajectory(const dydit_result *r, const char *pa
             entry("x", DD_F32, r->out.trajectory, 5, steps, r->n, c->in_channels, size, size),
             entry("t", DD_F32, k.t, 1, steps, 0, 0, 0, 0), entry("heads", DD_F32, k.heads, 3, steps, c->depth, h, 0, 0),
             entry("groups", DD_F32, k.groups, 3, steps, c->depth, h, 0, 0),
-            entry("tokens", DD_U8, r->out.tokens, 4, steps, m->n_routers, r->n * (guided ? 2 : 1), c->tokens, 0)};
-        st = dd_safetensors_write(path, list, m->n_routers > 0 ? 5 : 4, NULL, 0, err);
+            entry("tokens", DD_U8, r->out.tokens, 4, steps, r->out.routers, r->n * (guided ? 2 : 1), c->tokens, 0)};
+        st = dd_safetensors_write(path, list, r->out.routers > 0 ? 5 : 4, NULL, 0, err);
     }
     free(k.t);
     free(k.heads);

@@ -13,7 +13,7 @@ typedef struct run {
     dydit_result *r;
     dd_plan *dense;
     dd_calibration *calibration;
-    float *coefs, *latents_in, *noise_in;
+    float *coefs[DD_WEIGHT_SETS], *latents_in, *noise_in;
 } run;
 
 static int on_step(void *user, const dd_sample_state *st)
@@ -124,7 +124,8 @@ static dd_status prepare(run *u, dd_err *err)
     DD_TRY(check_batches(&u->o, err));
     DD_TRY(dd_settings_plan(&r->plan, &r->set, u->model, u->o.plan ? u->o.plan->plan : NULL, err));
     if (u->o.compare_dense) DD_TRY(dd_settings_dense(&u->dense, &r->set, u->model, r->plan, err));
-    DD_TRY(dd_settings_coefs(&u->coefs, &r->set, u->model->m, err));
+    DD_TRY(dd_settings_coefs(u->coefs, &r->set, u->model, err));
+    if (u->o.keep_trajectory) DD_TRY(dd_settings_trajectory(&r->set, u->model, r->plan, err));
     DD_TRY(read_inputs(u, err));
     const dd_trial trial = trial_of(u);
     const dd_need need = dd_trial_need(&trial);
@@ -137,24 +138,38 @@ static dd_status prepare(run *u, dd_err *err)
     return DD_OK;
 }
 
+/* What the inputs and the caller change of a run. */
+static void set_outputs(const run *u, dd_run_spec *spec)
+{
+    spec->want_x0 = u->o.preview && u->o.preview_interval > 0;
+    spec->draw_latents = spec->draw_latents && !u->latents_in;
+    spec->draw_noise = spec->draw_noise && !u->noise_in;
+}
+
 static dd_status execute(run *u, dd_err *err)
 {
     dydit_result *r = u->r;
     dydit_ctx *ctx = u->model->ctx;
     const dd_trial trial = trial_of(u);
     const dd_need need = dd_trial_need(&trial);
-    dd_status st = dd_api_weights(u->model, err);
+    dd_status st = dd_settings_weights(&r->set, u->model, r->plan, err);
     if (st != DD_OK) {
         dd_memory_say_what_fits(&need, err);
         return st;
     }
-    r->weight_bytes = u->model->weights->bytes;
+    dd_leg leg[DD_WEIGHT_SETS];
+    const int legs = dd_settings_legs(leg, &r->set, u->model, r->plan, u->coefs, r->set.batch_size);
+    for (int i = 0; i < legs; i++) {
+        if (i == 0 || leg[i].weights != leg[0].weights) r->weight_bytes += leg[i].weights->bytes;
+        set_outputs(u, &leg[i].spec);
+    }
     r->has_dense = u->dense != NULL;
     r->has_profile = u->o.profile != 0;
-    dd_sample_job job = {.spec = dd_settings_spec(&r->set, u->model->m, r->plan, u->coefs, r->set.batch_size),
+    dd_sample_job job = {.spec = leg[0].spec,
                          .dense = u->dense,
                          .be = ctx->be,
-                         .weights = u->model->weights,
+                         .weights = leg[0].weights,
+                         .other = legs > 1 ? &leg[1] : NULL,
                          .n_images = r->n,
                          .first = r->first,
                          .labels = r->labels,
@@ -173,9 +188,6 @@ static dd_status execute(run *u, dd_err *err)
                          .on_preview = on_preview,
                          .on_batch = u->o.batch_done ? on_batch : NULL,
                          .user = u};
-    job.spec.want_x0 = job.preview_interval > 0;
-    job.spec.draw_latents = job.spec.draw_latents && !u->latents_in;
-    job.spec.draw_noise = job.spec.draw_noise && !u->noise_in;
     job.noise_used = r->set.noisy && !job.spec.draw_noise;
     st = dd_sampler_run(&job, &r->out, err);
     if (st != DD_OK) dd_memory_say_what_fits(&need, err);
@@ -204,7 +216,7 @@ dd_status dd_api_sample(dydit_model *model, const dydit_sample_options *options,
     if (st == DD_OK) *out = u.r;
     else dydit_result_close(&u.r);
     dd_plan_free(&u.dense);
-    free(u.coefs);
+    for (int i = 0; i < DD_WEIGHT_SETS; i++) free(u.coefs[i]);
     free(u.latents_in);
     free(u.noise_in);
     return st;

@@ -92,6 +92,12 @@ static dd_status put_plan(json_t *o, const dydit_model *model, const dd_settings
     DD_TRY(dd_settings_plan(&plan, s, model, opt->plan ? opt->plan->plan : NULL, err));
     json_object_set_new(o, "policy", json_string(plan->policy));
     put_hex(o, "plan_table", 16, dd_plan_hash(plan));
+    if (plan->other) {
+        json_t *other = dd_switch_doc(s);
+        json_object_set_new(other, "numerics", json_string(s->later->m->cfg.diffusers ? "diffusers" : "official"));
+        put_hex(other, "weights_crc32", 8, weights_crc(s->later->m->file));
+        json_object_set_new(o, "switch", other);
+    }
     dd_plan_free(&plan);
     return DD_OK;
 }

@@ -79,8 +79,7 @@ static dd_status resolve_sampler(dd_settings *s, const dydit_sample_options *o, 
     return DD_OK;
 }
 
-/* The timesteps and tables that the settings ask for. */
-static dd_status build_schedule(dd_schedule *out, const dd_settings *set, dd_err *err)
+dd_status dd_settings_schedule(dd_schedule *out, const dd_settings *set, dd_err *err)
 {
     if (dd_solver_multistep(set->solver)) return dd_schedule_build_multistep(out, set->steps, err);
     return dd_schedule_build(out, set->steps, err);
@@ -97,6 +96,7 @@ static dd_status resolve_guidance(dd_settings *s, const dydit_sample_options *o,
                        o->cfg_hi, DD_TRAIN_STEPS - 1);
     s->cfg_scale = o->cfg_scale;
     s->cfg_channels = o->cfg_channels ? o->cfg_channels : c->cfg_channels;
+    s->own_channels = o->cfg_channels == 0;
     s->cfg_lo = o->cfg_lo;
     s->cfg_hi = o->cfg_hi;
     s->guided = o->cfg_scale > 1.0;
@@ -132,6 +132,7 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     s->dense = o->dense != 0;
     DD_TRY(keep_text(s->policy, sizeof s->policy, "policy", o->policy, err));
     DD_TRY(keep_text(s->reuse_tokens, sizeof s->reuse_tokens, "reuse-tokens", o->reuse_tokens, err));
+    DD_TRY(dd_settings_switch(s, model, o, err));
     s->input = model->ctx->input;
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
     char engine[80];
@@ -157,6 +158,26 @@ static dd_status check_given(const dd_plan *given, const dd_plan *own, const dd_
             return DD_FAIL(err, DD_ERR_FORMAT, "plan: step %d is guided, but the guidance scale %g means no guidance",
                            i, set->cfg_scale);
     }
+    return dd_settings_check_sets(given, set, err);
+}
+
+/* The model's own plan at these timesteps, and behind the switch the other one's. */
+static dd_status build_plan(dd_plan **own, const dd_settings *set, const dydit_model *model, const float *t,
+                            const int *guided, int n, dd_err *err)
+{
+    dd_plan *other = NULL;
+    DD_TRY(dd_plan_build(own, model->m, t, guided, n, err));
+    if (!set->later || set->switch_timestep == 0) return DD_OK;
+    DD_TRY(dd_plan_build(&other, set->later->m, t, guided, n, err));
+    return dd_plan_switch(*own, other, set->switch_timestep, err);
+}
+
+/* Fills the cells of one weight set, those of a given plan by the policy alone. */
+static dd_status apply_policies(dd_plan *part, const dd_settings *set, const dd_model *m, bool given, dd_err *err)
+{
+    if (!given && !set->dense) DD_TRY(dd_policy_dydit(part, m, NULL, err));
+    DD_TRY(dd_policy_named(part, m, set->policy, set->reuse_tokens, err));
+    dd_plan_keep_own(part);
     return DD_OK;
 }
 
@@ -174,23 +195,21 @@ dd_status dd_settings_plan(dd_plan **plan, const dd_settings *set, const dydit_m
     float t[DD_TRAIN_STEPS];
     int guided[DD_TRAIN_STEPS];
     dd_plan *own = NULL;
-    DD_TRY(build_schedule(&sch, set, err));
+    DD_TRY(dd_settings_schedule(&sch, set, err));
     for (int i = 0; i < sch.n; i++) {
         const int step = sch.timestep[sch.n - 1 - i];
         t[i] = (float)step;
         guided[i] = set->guided && step >= set->cfg_lo && step <= set->cfg_hi;
     }
     *plan = NULL;
-    DD_TRY(dd_plan_build(&own, model->m, t, guided, sch.n, err));
-    dd_status st = DD_OK;
-    if (given) {
+    dd_status st = build_plan(&own, set, model, t, guided, sch.n, err);
+    if (st == DD_OK && given) {
         st = check_given(given, own, set, model->m, err);
         dd_plan_free(&own);
         if (st == DD_OK) st = dd_plan_copy(&own, given, err);
-    } else if (!set->dense) {
-        st = dd_policy_dydit(own, model->m, NULL, err);
     }
-    if (st == DD_OK) st = dd_policy_named(own, model->m, set->policy, set->reuse_tokens, err);
+    if (st == DD_OK) st = apply_policies(own, set, model->m, given != NULL, err);
+    if (st == DD_OK && own->other) st = apply_policies(own->other, set, set->later->m, given != NULL, err);
     if (st == DD_OK) remark(model->ctx, dd_policy_remark(own, set->policy));
     if (st != DD_OK) dd_plan_free(&own);
     *plan = own;
@@ -203,15 +222,20 @@ dd_status dd_settings_dense(dd_plan **dense, const dd_settings *set, const dydit
     dd_settings complete = *set;
     complete.dense = 1;
     complete.policy[0] = complete.reuse_tokens[0] = 0;
+    complete.later = NULL;
     DD_TRY(dd_settings_plan(dense, &complete, model, NULL, err));
-    for (int i = 0; i < plan->n_steps; i++) (*dense)->rows[i].guided = plan->rows[i].guided;
+    memcpy((*dense)->rows, plan->rows, (size_t)plan->n_steps * sizeof *plan->rows);
+    if (!plan->other) return DD_OK;
+    DD_TRY(dd_settings_plan(&(*dense)->other, &complete, set->later, NULL, err));
+    memcpy((*dense)->other->rows, plan->rows, (size_t)plan->n_steps * sizeof *plan->rows);
+    (*dense)->other->weight_set = plan->other->weight_set;
     return DD_OK;
 }
 
-dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err)
+static dd_status coefs_of(float **coefs, const dd_settings *set, const dd_model *m, dd_err *err)
 {
     dd_schedule sch;
-    DD_TRY(build_schedule(&sch, set, err));
+    DD_TRY(dd_settings_schedule(&sch, set, err));
     *coefs = calloc((size_t)sch.n * DD_COEF_COUNT, sizeof **coefs);
     if (!*coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for the solver's coefficients");
     const dd_status st = dd_solver_coefs(*coefs, &sch, set->solver, set->eta, m->cfg.learn_sigma && !m->cfg.diffusers,
@@ -222,6 +246,12 @@ dd_status dd_settings_coefs(float **coefs, const dd_settings *set, const dd_mode
     return st;
 }
 
+dd_status dd_settings_coefs(float *coefs[DD_WEIGHT_SETS], const dd_settings *set, const dydit_model *model, dd_err *err)
+{
+    DD_TRY(coefs_of(&coefs[0], set, model->m, err));
+    return set->later ? coefs_of(&coefs[1], set, set->later->m, err) : DD_OK;
+}
+
 dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd_plan *plan, const float *coefs,
                              int batch)
 {
@@ -230,7 +260,7 @@ dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd
                         .plan = plan,
                         .max_images = batch,
                         .cfg_scale = (float)set->cfg_scale,
-                        .cfg_channels = set->cfg_channels,
+                        .cfg_channels = set->own_channels ? m->cfg.cfg_channels : set->cfg_channels,
                         .coefs = coefs,
                         .solver = set->solver,
                         .want_hits = m->n_routers > 0};

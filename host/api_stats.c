@@ -10,39 +10,60 @@
 #include "host/io/json.h"
 #include "host/plan/cost.h"
 
-dd_status dd_result_kept(const dydit_result *r, double **out, dd_err *err)
+/* Of the sites of one weight set: [n_steps, n_sites]. */
+static dd_status kept_shares(double **out, const dydit_result *r, const dd_plan *plan, const dd_model *m, dd_err *err)
 {
-    const dd_model *m = r->model->m;
-    double *kept = calloc((size_t)r->plan->n_steps * (size_t)m->n_sites, sizeof *kept);
+    double *kept = calloc((size_t)plan->n_steps * (size_t)m->n_sites, sizeof *kept);
     if (!kept) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for token shares");
-    for (int t = 0; t < r->plan->n_steps; t++)
+    for (int t = 0; t < plan->n_steps; t++)
         for (int s = 0; s < m->n_sites; s++) {
-            const dd_cell *c = dd_plan_cell(r->plan, t, s);
+            const dd_cell *c = dd_plan_cell(plan, t, s);
             double *share = &kept[(size_t)t * (size_t)m->n_sites + (size_t)s];
             *share = 1.0;
             if (c->rows != DD_ROWS_ROUTED || c->router < 0 || r->out.rows[t] == 0) continue;
-            const uint64_t n = r->out.kept[(size_t)t * (size_t)m->n_routers + (size_t)c->router];
+            const uint64_t n = r->out.kept[(size_t)t * (size_t)r->out.routers + (size_t)c->router];
             *share = (double)n / ((double)r->out.rows[t] * m->cfg.tokens);
         }
     *out = kept;
     return DD_OK;
 }
 
-/* Mean shares of heads, groups and tokens over steps and sites. */
-static void add_shares(const dydit_result *r, const double *kept, dydit_stats *s)
+dd_status dd_executed_init(dd_executed *e, const dydit_result *r, dd_err *err)
 {
-    const dd_model *m = r->model->m;
+    *e = (dd_executed){.part = {{.plan = r->plan, .model = r->model->m}}};
+    DD_TRY(kept_shares(&e->kept[0], r, r->plan, r->model->m, err));
+    e->part[0].kept = e->kept[0];
+    if (!r->plan->other) return DD_OK;
+    e->part[1] = (dd_report){.plan = r->plan->other, .model = r->set.later->m};
+    e->part[0].other = &e->part[1];
+    DD_TRY(kept_shares(&e->kept[1], r, r->plan->other, r->set.later->m, err));
+    e->part[1].kept = e->kept[1];
+    return DD_OK;
+}
+
+void dd_executed_fini(dd_executed *e)
+{
+    for (int i = 0; i < DD_WEIGHT_SETS; i++) free(e->kept[i]);
+}
+
+/* Mean shares of heads, groups and tokens over steps and sites. */
+static void add_shares(const dd_report *whole, dydit_stats *s)
+{
     double units[2] = {0, 0};
     int64_t sites[2] = {0, 0};
     double tokens = 0;
-    for (int t = 0; t < r->plan->n_steps; t++)
+    for (int t = 0; t < whole->plan->n_steps; t++) {
+        const dd_report *r = dd_report_at(whole, t);
+        const dd_model *m = r->model;
         for (int i = 0; i < m->n_sites; i++) {
             const dd_cell *c = dd_plan_cell(r->plan, t, i);
-            const int mlp = m->sites[i].kind == DD_SITE_MLP, runs = dd_cell_computes(c);
+            const int mlp = m->sites[i].kind == DD_SITE_MLP;
+            const int runs = dd_cell_computes(c) && dd_plan_live(r->plan, t, i);
             sites[mlp]++;
             if (runs) units[mlp] += (double)dd_popcount64(c->units) / m->sites[i].units;
-            if (runs && mlp) tokens += kept[(size_t)t * (size_t)m->n_sites + (size_t)i];
+            if (runs && mlp) tokens += r->kept[(size_t)t * (size_t)m->n_sites + (size_t)i];
         }
+    }
     s->heads = sites[0] ? units[0] / (double)sites[0] : 0;
     s->groups = sites[1] ? units[1] / (double)sites[1] : 0;
     s->tokens = sites[1] ? tokens / (double)sites[1] : 0;
@@ -50,20 +71,22 @@ static void add_shares(const dydit_result *r, const double *kept, dydit_stats *s
 
 dd_status dd_result_figures(const dydit_result *r, dydit_stats *s, dd_err *err)
 {
-    const dd_model *m = r->model->m;
-    double *kept = NULL;
+    dd_executed e;
     *s = (dydit_stats){.size = sizeof *s, .images = r->n, .seconds = r->out.seconds};
     if (!r->out.rows) return DD_OK;
-    DD_TRY(dd_result_kept(r, &kept, err));
-    for (int t = 0; t < r->plan->n_steps; t++) {
-        const dd_cost c = dd_cost_step(r->plan, m, t, (int64_t)r->out.rows[t], kept + (size_t)t * (size_t)m->n_sites);
-        const dd_cost cond = dd_cost_cond(r->plan, m, t, (int64_t)r->out.labels[t]);
+    const dd_status st = dd_executed_init(&e, r, err);
+    for (int t = 0; t < r->plan->n_steps && st == DD_OK; t++) {
+        const dd_report *at = dd_report_at(&e.part[0], t);
+        const double *kept = at->kept + (size_t)t * (size_t)at->model->n_sites;
+        const dd_cost c = dd_cost_step(at->plan, at->model, t, (int64_t)r->out.rows[t], kept);
+        const dd_cost cond = dd_cost_cond(at->plan, at->model, t, (int64_t)r->out.labels[t]);
         s->macs_dense += (double)c.dense + (double)cond.dense;
         s->macs_executed += (double)c.executed + (double)cond.executed;
         s->forward_rows += (int64_t)r->out.rows[t];
     }
-    add_shares(r, kept, s);
-    free(kept);
+    if (st == DD_OK) add_shares(&e.part[0], s);
+    dd_executed_fini(&e);
+    DD_TRY(st);
     s->mac_ratio = s->macs_executed > 0 ? s->macs_dense / s->macs_executed : 0;
     s->images_per_s = s->seconds > 0 ? (double)r->n / s->seconds : 0;
     s->dense_seconds = r->out.dense_seconds;
@@ -123,6 +146,7 @@ static json_t *report_settings(const dydit_result *r)
     json_object_set_new(o, "plan", json_string(hex));
     snprintf(hex, sizeof hex, "%016" PRIx64, dd_plan_hash(r->plan));
     json_object_set_new(o, "plan_table", json_string(hex));
+    if (r->plan->other) json_object_set_new(o, "switch", dd_switch_doc(s));
     json_object_set_new(o, "labels", labels);
     return o;
 }
@@ -178,6 +202,8 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
                     s->graphs_recorded, s->graphs_recorded == 1 ? "" : "s");
     else if (r->model->ctx->be->devices) dd_str_addf(&out, "graphs    none, steps are launched op by op\n");
     dd_str_addf(&out, "noise     %s\n", r->set.rng);
+    if (r->plan->other)
+        dd_str_addf(&out, "switch    to %s below timestep %d\n", r->plan->other->arch, r->set.switch_timestep);
     dd_str_addf(&out, "MACs      %.4g G executed, %.4g G dense-equivalent: ratio %.2f\n", s->macs_executed / 1e9,
                 s->macs_dense / 1e9, s->mac_ratio);
     dd_str_addf(&out, "active    heads %.0f %%, MLP groups %.0f %%, tokens %.0f %%\n", 100 * s->heads, 100 * s->groups,

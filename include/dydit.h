@@ -231,8 +231,10 @@ typedef struct dydit_sample_options {
     /* Caching over the plan that these options make (or `plan`, if it keeps nothing itself): "fora:interval=N" computes all
      * branches at the first step, wherever the respaced index is a multiple of N and where guidance changes; in between stored
      * branches are added with the gates of the step (arXiv 2407.01425). "l2c:router=FILE,threshold=X" does so at even respaced
-     * indices for the branches that the routers of FILE do not keep at this threshold, 0.1 if left out (arXiv 2406.01733). NULL
-     * (default): none. */
+     * indices for the branches that the routers of FILE do not keep at this threshold, 0.1 if left out (arXiv 2406.01733).
+     * "inherit:mode=delta,stride=N,sites=blocks.2-5": at all but every N-th step these blocks add what they added then;
+     * mode=output: their output is that of then, and nothing that only they read is computed (docs/plan.md). NULL (default):
+     * none. */
     const char *policy;
     /* Which tokens get the stored result of an MLP whose tokens were routed: "frozen" (NULL, default): those of the step that
      * stored it; "intersect": of these, those that the router chooses now; "fresh": those that it chooses now. */
@@ -244,6 +246,12 @@ typedef struct dydit_sample_options {
      * earlier ones, and the result of the run has figures, but no pictures. NULL (default): it has all of them. Excludes
      * preview and keep_trajectory. */
     int (*batch_done)(void *user, dydit_result *r);
+    /* Steps with timesteps below switch_timestep, 0 to 1000, are made by switch_model: one of the same context with the same
+     * latents and classes, of any depth, width and patches. It is borrowed like the model itself, by plans, results and sets
+     * made with these options as well. 0 (default), or no step below it: never. All options count for both; nothing that
+     * steps keep is read across the switch. NULL (default): none, or that of `plan`. */
+    dydit_model *switch_model;
+    int switch_timestep;
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -459,6 +467,10 @@ DYDIT_API dydit_status dydit_vae_decode_file(dydit_vae *vae, const dydit_decode_
 DYDIT_API dydit_status dydit_plan_build(dydit_model *model, const dydit_sample_options *options, dydit_plan **plan);
 /* Reads a JSON plan and checks it against the model. */
 DYDIT_API dydit_status dydit_plan_read(dydit_model *model, const char *path, dydit_plan **plan);
+/* The same for a plan of two models: steps of weight set 1 are of switch_model, which a plan of one model does not need.
+ * Borrowed while the plan is open. NULL: as dydit_plan_read. */
+DYDIT_API dydit_status dydit_plan_read_switched(dydit_model *model, dydit_model *switch_model, const char *path,
+                                                dydit_plan **plan);
 /* A plan of a wanted cost, for benchmarks, with the steps and guidance of `options`: widths (heads and MLP groups) rise
  * from noise to picture, and executed MACs are `ratio` of dense ones as nearly as whole units allow, conditioning left
  * out of both. tokens: share of tokens that the token routers are expected to keep, 0 < tokens; 1: routers are not

@@ -51,7 +51,7 @@ part_shapes() {
 }
 
 part_goldens() {
-    local t tests='golden_forward golden_bf16 golden_vae session golden_sampling golden_policy' n=0 failed=''
+    local t tests='golden_forward golden_bf16 golden_vae session golden_sampling golden_policy golden_inherit' n=0 failed=''
     [ -z "$quick" ] || tests='golden_forward'
     export DYDIT_PLUGIN_PATH=$bin DYDIT_TEST_BACKEND=$backend CMOCKA_MESSAGE_OUTPUT=TAP
     for t in $tests; do

@@ -8,6 +8,7 @@
 
 #include "cli/common.h"
 #include "cli/outputs.h"
+#include "cli/switch.h"
 #include "dydit.h"
 
 #define BENCH_SCHEMA "dydit-bench"
@@ -16,6 +17,7 @@
 
 typedef struct bench_args {
     cli_common common;
+    cli_switch later;
     int image_size;
     const char *modes, *policy;
     cli_list ratios, batches;

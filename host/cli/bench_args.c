@@ -24,7 +24,8 @@ static const cli_option options[] = {
         "executed over dense MACs wanted of tdw and tdw+sdt\n(default 0.5)"),
     ROW(REAL, "tokens", 0, tokens, "X", "0.7", 0.01, 0.99, "share of tokens that the routers of random models keep"),
     ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N or l2c:router=FILE,threshold=X, over every\ncase; needs --vs-dense"),
+        "fora:interval=N, l2c:router=FILE,threshold=X or\ninherit:mode=delta,stride=N, over every case; needs --vs-dense"),
+    CLI_SWITCH_ROW(bench_args),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
     ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
@@ -70,11 +71,11 @@ void bench_help(void) { cli_help(&spec); }
 /* Flags that would have no effect beside --read. */
 static int check_read(const bench_job *job)
 {
-    static const char *const fixed[] = {"model",    "ckpt",    "image-size",   "mode",       "ratio",
-                                        "tokens",   "steps",   "sampler",      "cfg-scale",  "seed",
-                                        "warmup",   "repeat",  "profile",      "vs-dense",   "dry-run",
-                                        "threads",  "backend", "batch-size",   "precision",  "device",
-                                        "no-graph", "engine",  "reproducible", "tune-cache", "policy"};
+    static const char *const fixed[] = {"model",     "ckpt",     "image-size", "mode",    "ratio",        "tokens",
+                                        "steps",     "sampler",  "cfg-scale",  "seed",    "warmup",       "repeat",
+                                        "profile",   "vs-dense", "dry-run",    "threads", "backend",      "batch-size",
+                                        "precision", "device",   "no-graph",   "engine",  "reproducible", "tune-cache",
+                                        "policy",    "switch"};
     for (size_t i = 0; job->a.read && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(&job->args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--read and --%s exclude each other: nothing is timed", fixed[i]);
@@ -136,6 +137,7 @@ int bench_parse(bench_job *job, int n_words, char **words)
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
+    if (rc == CLI_OK) rc = cli_switch_parse(&a->later);
     if (rc != CLI_OK) return rc;
     if (!a->common.ckpt && !a->common.preset) a->common.preset = "DyDiT-XL/2";
     if (a->ratios.n == 0) a->ratios = (cli_list){1, {0.5}};
@@ -164,5 +166,6 @@ void bench_options(const bench_job *job, const bench_case *c, int batch, dydit_s
     o->labels = job->labels;
     o->dense = c->mode == BENCH_DENSE;
     o->plan = c->plan;
+    cli_switch_options(&a->later, o);
     o->progress = on_progress;
 }

@@ -68,11 +68,12 @@ static int add_named(bench_job *job, const char *list)
 
 static int add_all(bench_job *job)
 {
+    const bool one_model = !job->a.later.text; /* plans of a chosen cost are of one */
     int rc = CLI_OK;
     /* Else every case is timed beside it; under a policy it is a case of its own. */
-    if (!job->a.vs_dense || job->a.policy) rc = add_mode(job, BENCH_DENSE);
-    if (rc == CLI_OK) rc = add_mode(job, BENCH_TDW);
-    if (rc == CLI_OK && job->info.dynamic) rc = add_mode(job, BENCH_SDT);
+    if (!job->a.vs_dense || job->a.policy || !one_model) rc = add_mode(job, BENCH_DENSE);
+    if (rc == CLI_OK && one_model) rc = add_mode(job, BENCH_TDW);
+    if (rc == CLI_OK && one_model && job->info.dynamic) rc = add_mode(job, BENCH_SDT);
     if (rc == CLI_OK && job->info.dynamic && job->a.common.ckpt) rc = add_mode(job, BENCH_OWN);
     return rc;
 }

@@ -106,6 +106,7 @@ static json_t *protocol_doc(const bench_args *a)
     json_object_set_new(p, "repeat", json_integer(a->repeat));
     json_object_set_new(p, "vs_dense", json_boolean(a->vs_dense));
     if (a->policy) put(p, "policy", a->policy);
+    if (a->later.text) put(p, "switch", a->later.text);
     return p;
 }
 

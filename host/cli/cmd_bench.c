@@ -69,6 +69,7 @@ static int check_files(bench_job *job)
 {
     const bench_args *a = &job->a;
     cli_outputs_in(&job->files, "--ckpt", a->common.ckpt);
+    cli_outputs_in(&job->files, "--switch", a->later.path);
     cli_outputs_in(&job->files, "--compare", a->compare);
     cli_outputs_in(&job->files, "--read", a->read);
     cli_outputs_in_policy(&job->files, a->policy);
@@ -96,6 +97,7 @@ static int run(bench_job *job)
         if (rc == CLI_OK) rc = bench_doc_read(&job->doc, "--read", job->a.read);
     } else if (rc == CLI_OK) {
         rc = bench_open(job);
+        if (rc == CLI_OK) rc = cli_switch_open(&job->a.later, job->ctx);
         if (rc == CLI_OK) rc = check_files(job);
         if (rc == CLI_OK) rc = measure(job);
     }
@@ -118,6 +120,7 @@ int cli_bench(int n_words, char **words)
     bench_cases_free(job);
     json_decref(job->doc);
     free(job->command);
+    cli_switch_close(&job->a.later);
     cli_close(&job->ctx, &job->model);
     free(job);
     return rc;

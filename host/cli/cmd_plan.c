@@ -4,9 +4,11 @@
 
 #include "cli/common.h"
 #include "cli/outputs.h"
+#include "cli/switch.h"
 
 typedef struct plan_args {
     cli_common common;
+    cli_switch later;
     const char *steps, *sampler;
     double eta, cfg_scale;
     int cfg_interval[2];
@@ -31,10 +33,12 @@ static const cli_option options[] = {
     ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
         "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
         "reuses at\n"
-        "every other step what a trained router says"),
+        "every other step what a trained router says;\ninherit:mode=delta,stride=N reuses what was added,\n"
+        "mode=output what came out (docs/plan.md)"),
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),
+    CLI_SWITCH_ROW(plan_args),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "show this plan instead"),
     CLI_HEADING("bound by data sheet"),
@@ -84,7 +88,7 @@ static int check_flags(const plan_args *a, const cli_args *args)
 static dydit_status get_plan(const plan_args *a, dydit_model *model, dydit_plan **plan)
 {
     dydit_sample_options o;
-    if (a->plan) return dydit_plan_read(model, a->plan, plan);
+    if (a->plan) return dydit_plan_read_switched(model, a->later.model, a->plan, plan);
     dydit_sample_options_init(&o, sizeof o);
     o.steps = a->steps;
     o.sampler = a->sampler;
@@ -95,6 +99,7 @@ static dydit_status get_plan(const plan_args *a, dydit_model *model, dydit_plan 
     o.dense = a->dense;
     o.policy = a->policy;
     o.reuse_tokens = a->reuse_tokens;
+    cli_switch_options(&a->later, &o);
     return dydit_plan_build(model, &o, plan);
 }
 
@@ -141,6 +146,7 @@ static int run(const plan_args *a, dydit_ctx *ctx, dydit_model *model)
     cli_outputs_in(&files, "--ckpt", a->common.ckpt);
     cli_outputs_in(&files, "--plan", a->plan);
     cli_outputs_in_policy(&files, a->policy);
+    cli_outputs_in(&files, "--switch", a->later.path);
     cli_outputs_out(&files, "--output", a->output);
     cli_outputs_out(&files, "--svg", a->svg);
     int rc = cli_outputs_check(&files, ctx);
@@ -163,9 +169,12 @@ int cli_plan(int n_words, char **words)
         return CLI_OK;
     }
     if (rc == CLI_OK) rc = check_flags(&a, &args);
+    if (rc == CLI_OK) rc = cli_switch_parse(&a.later);
     if (rc != CLI_OK) return rc;
     rc = cli_open(&a.common, &ctx, &model);
+    if (rc == CLI_OK) rc = cli_switch_open(&a.later, ctx);
     if (rc == CLI_OK) rc = run(&a, ctx, model);
+    cli_switch_close(&a.later);
     cli_close(&ctx, &model);
     return rc;
 }

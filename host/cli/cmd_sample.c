@@ -39,11 +39,12 @@ static int stopped(const sample_job *job)
 static int prepare(sample_job *job)
 {
     int rc = sample_check_model(job);
+    if (rc == CLI_OK) rc = cli_switch_open(&job->a.later, job->ctx);
     if (rc == CLI_OK) rc = sample_labels(job);
     if (rc == CLI_OK && !job->a.dry_run) rc = sample_check_grid(job);
     if (rc != CLI_OK) return rc;
     if (job->a.plan) {
-        const dydit_status st = dydit_plan_read(job->model, job->a.plan, &job->plan);
+        const dydit_status st = dydit_plan_read_switched(job->model, job->a.later.model, job->a.plan, &job->plan);
         if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
     }
     if (job->a.dry_run) return CLI_OK;
@@ -96,6 +97,7 @@ int cli_sample(int n_words, char **words)
     free(job.own_labels);
     dydit_plan_close(&job.plan);
     dydit_vae_close(&job.vae);
+    cli_switch_close(&job.a.later);
     cli_close(&job.ctx, &job.model);
     return rc;
 }

@@ -6,12 +6,14 @@
 #include "cli/common.h"
 #include "cli/outputs.h"
 #include "cli/progress.h"
+#include "cli/switch.h"
 #include "cli/vae.h"
 #include "dydit.h"
 
 typedef struct sample_args {
     cli_common common;
     cli_vae vae;
+    cli_switch later;
     int image_size;
     const char *steps, *sampler;
     double eta, cfg_scale;

@@ -42,10 +42,12 @@ static const cli_option options[] = {
     ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
         "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
         "reuses at\n"
-        "every other step what a trained router says"),
+        "every other step what a trained router says;\ninherit:mode=delta,stride=N reuses what was added,\n"
+        "mode=output what came out (docs/plan.md)"),
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),
+    CLI_SWITCH_ROW(sample_args),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(FLAG, "compare-dense", 0, compare_dense, 0, 0, 0, 0, "time the complete model as well"),
     ROW(TEXT, "latents-in", 0, latents_in, "FILE", 0, 0, 0, "start from `x` or `latents` of a safetensors file"),
@@ -152,6 +154,7 @@ int sample_parse(sample_job *job, int n_words, char **words)
     int rc = cli_parse(&spec, n_words, words, a, sizeof *a, &job->args);
     if (rc != CLI_OK || job->args.help) return rc;
     rc = check_pairs(job);
+    if (rc == CLI_OK) rc = cli_switch_parse(&a->later);
     if (rc == CLI_OK) rc = cli_vae_check(&a->vae, &job->args);
     if (rc == CLI_OK) rc = sample_set_check(job);
     if (rc == CLI_OK) rc = sample_preset_apply(job);
@@ -245,6 +248,7 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->policy = a->policy;
     o->reuse_tokens = a->reuse_tokens;
     o->plan = job->plan;
+    cli_switch_options(&a->later, o);
     o->compare_dense = a->compare_dense;
     o->keep_trajectory = a->trajectory_out != NULL;
     o->preview_interval = a->preview_interval;

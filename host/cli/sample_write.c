@@ -13,6 +13,7 @@ int sample_check_outputs(sample_job *job)
     const sample_args *a = &job->a;
     cli_outputs *f = &job->files;
     cli_outputs_in(f, "--ckpt", a->common.ckpt);
+    cli_outputs_in(f, "--switch", a->later.path);
     cli_outputs_in(f, "--vae", a->vae.path);
     cli_outputs_in(f, "--latents-in", a->latents_in);
     cli_outputs_in(f, "--noise-in", a->noise_in);

@@ -117,17 +117,21 @@ static dd_status add_steps(dd_bound *out, const dd_binding *b, const dd_bound_te
 {
     const dd_plan *plan = b->spec->plan;
     dd_program prologue = {0}, body = {0};
-    const int slots = b->tables->cond.slots;
     dd_status st = DD_OK;
+    int lowered = -1, chunk = -1;
     for (int step = 0; step < plan->n_steps && st == DD_OK; step++) {
-        if (step == 0 || !dd_same_structure(plan, b->actions, step - 1, step)) {
+        if (!dd_plan_owns(plan, step)) continue;
+        if (lowered < 0 || !dd_same_structure(plan, b->actions, lowered, step)) {
             dd_program_free(&body);
             st = dd_lower_body(&body, b, step, err);
         }
-        if (st == DD_OK && step % slots == 0) {
+        const int next = step / b->tables->cond.slots;
+        lowered = step;
+        if (st == DD_OK && next != chunk) {
             dd_program_free(&prologue);
-            st = dd_lower_prologue(&prologue, b, step / slots, err);
-            if (st == DD_OK) st = add_program(out, &prologue, b->spec, step, terms, err);
+            st = dd_lower_prologue(&prologue, b, next, err);
+            if (st == DD_OK) st = add_program(out, &prologue, b->spec, next * b->tables->cond.slots, terms, err);
+            chunk = next;
         }
         if (st == DD_OK) st = add_program(out, &body, b->spec, step, terms, err);
     }
@@ -136,11 +140,10 @@ static dd_status add_steps(dd_bound *out, const dd_binding *b, const dd_bound_te
     return st;
 }
 
-dd_status dd_bound_compute(dd_bound *out, const dd_run_spec *spec, const dd_ops *ops, const dd_bound_terms *terms,
-                           dd_err *err)
+dd_status dd_bound_add(dd_bound *out, const dd_run_spec *spec, const dd_ops *ops, const dd_bound_terms *terms,
+                       dd_err *err)
 {
     stand_in s;
-    *out = (dd_bound){0};
     dd_status st = stand_in_init(&s, spec, err);
     const dd_binding b = {.spec = spec,
                           .actions = &s.actions,

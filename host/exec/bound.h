@@ -39,8 +39,8 @@ dd_binder dd_bound_binder(const dd_bound_sum *s); /* what binds for the largest 
 /* Bound of one op. */
 dd_bound_sum dd_bound_op(const dd_work *work, const dd_bound_terms *terms);
 
-/* ops: of a backend, for what it lacks. spec->coefs is not NULL. */
-dd_status dd_bound_compute(dd_bound *out, const dd_run_spec *spec, const dd_ops *ops, const dd_bound_terms *terms,
-                           dd_err *err);
+/* Adds the steps of the plan's weight set to *sum. ops: of a backend, for what it lacks. spec->coefs is not NULL. */
+dd_status dd_bound_add(dd_bound *sum, const dd_run_spec *spec, const dd_ops *ops, const dd_bound_terms *terms,
+                       dd_err *err);
 
 #endif

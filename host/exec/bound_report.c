@@ -9,7 +9,11 @@
 
 #define WHAT "bound by data sheet, not a measurement"
 
-static bool routed(const dd_bound_report *r) { return dd_report_routed(&(dd_report){.plan = r->spec->plan}); }
+static bool routed(const dd_bound_report *r)
+{
+    const dd_report other = {.plan = r->spec->plan->other};
+    return dd_report_routed(&(dd_report){.plan = r->spec->plan, .other = other.plan ? &other : NULL});
+}
 
 static uint64_t bytes(const dd_work *w) { return w->weights + w->read + w->written; }
 
@@ -24,6 +28,7 @@ static void add_head(dd_str *s, const dd_bound_report *r)
     char a[DD_NUMBER_TEXT], b[DD_NUMBER_TEXT], c[DD_NUMBER_TEXT];
     dd_str_addf(s, WHAT "\n%s, policy %s, %d step%s, batch of %d, %s\n", p->arch, p->policy, p->n_steps,
                 p->n_steps == 1 ? "" : "s", r->spec->max_images, dd_precision_name(r->spec->input));
+    if (p->other) dd_str_addf(s, "then %s, policy %s\n", p->other->arch, p->other->policy);
     dd_str_addf(s, "%s: %s GB/s of memory, %s TFLOPS bf16 with float32 sums, %s TFLOPS float32\n", d->product,
                 dd_text_fixed(a, d->bytes_per_s / 1e9, 0), dd_text_fixed(b, d->tensor_flops / 1e12, 1),
                 dd_text_fixed(c, d->fp32_flops / 1e12, 1));
@@ -120,6 +125,7 @@ dd_status dd_bound_json(const dd_bound_report *r, char **out, dd_err *err)
     json_object_set_new(doc, "what", json_string(WHAT));
     json_object_set_new(doc, "arch", json_string(r->spec->plan->arch));
     json_object_set_new(doc, "policy", json_string(r->spec->plan->policy));
+    if (r->spec->plan->other) json_object_set_new(doc, "then", json_string(r->spec->plan->other->arch));
     json_object_set_new(doc, "steps", json_integer(r->spec->plan->n_steps));
     json_object_set_new(doc, "batch_size", json_integer(r->spec->max_images));
     json_object_set_new(doc, "precision", json_string(dd_precision_name(r->spec->input)));

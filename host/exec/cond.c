@@ -20,7 +20,7 @@ static dd_status find_reads(bool *reads, int *n_reads, const dd_cond *c, const d
 {
     const int64_t d = spec->model->cfg.hidden_size;
     dd_structure s;
-    DD_TRY(dd_structure_build(&s, spec->model, actions, step, err));
+    DD_TRY(dd_structure_build(&s, spec->model, actions, step, spec->want_hidden, err));
     memset(reads, 0, (size_t)c->n_vectors * sizeof *reads);
     for (int i = 0; i < s.n; i++) {
         int64_t at[DD_MAX_VECTORS];
@@ -49,6 +49,7 @@ static dd_status fill(dd_cond *c, const dd_run_spec *spec, const dd_actions *act
     const int steps = spec->plan->n_steps, width = c->n_vectors;
     for (int s = 0; s < steps; s++) {
         bool *row = reads + (int64_t)s * width;
+        if (!dd_plan_owns(spec->plan, s)) continue;
         if (s == 0 || !dd_same_structure(spec->plan, actions, s - 1, s)) {
             DD_TRY(find_reads(row, &n_reads[s], c, spec, actions, s, err));
             continue;

@@ -342,7 +342,7 @@ dd_status dd_lower_body(dd_program *out, const dd_binding *b, int step, dd_err *
     dd_structure s;
     dd_status st;
     *out = (dd_program){0};
-    DD_TRY(dd_structure_build(&s, m, b->actions, step, err));
+    DD_TRY(dd_structure_build(&s, m, b->actions, step, b->spec->want_hidden, err));
     out->ops = calloc((size_t)(s.n + m->cfg.depth + 3), sizeof *out->ops);
     if (!out->ops) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program"), done);
     st = lower_steps(&l, &s, step);
@@ -356,7 +356,7 @@ dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *
 {
     dd_structure s;
     int joined = 0; /* sums in the last op, 0: it is none */
-    DD_TRY(dd_structure_build(&s, spec->model, actions, step, err));
+    DD_TRY(dd_structure_build(&s, spec->model, actions, step, spec->want_hidden, err));
     *n_ops = (spec->plan->rows[step].guided ? 1 : 0) + spec->draw_noise + (spec->coefs != NULL);
     for (int i = 0; i < s.n; i++) {
         const bool sum = s.at[i].node.op == DD_OP_gated_add, traced = spec->want_hidden && s.at[i].node.block_end >= 0;

@@ -63,7 +63,7 @@ static dd_status find_lives(const dd_run_spec *spec, const dd_actions *actions, 
 {
     const dd_model *m = spec->model;
     dd_structure s;
-    DD_TRY(dd_structure_build(&s, m, actions, step, err));
+    DD_TRY(dd_structure_build(&s, m, actions, step, spec->want_hidden, err));
     dd_status st = DD_OK;
     *n_lives = 0;
     for (int b = 0; b < m->n_buffers; b++) {

@@ -89,11 +89,11 @@ static inline int64_t dd_spec_ld(const dd_run_spec *s, int buffer)
     return (b.width + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
 }
 
-/* Rows of the largest batch: doubled if any step is guided. */
+/* Rows of the largest batch: doubled if any step of these weights is guided. */
 static inline int dd_spec_guided(const dd_run_spec *s)
 {
     for (int i = 0; i < s->plan->n_steps; i++)
-        if (s->plan->rows[i].guided) return 1;
+        if (s->plan->rows[i].guided && dd_plan_owns(s->plan, i)) return 1;
     return 0;
 }
 

@@ -13,10 +13,12 @@
 typedef struct sampler {
     const dd_sample_job *job;
     dd_sample_out *out;
-    dd_session *main, *dense;
+    dd_leg leg[DD_WEIGHT_SETS]; /* of the main run */
+    int n_legs, routers;        /* routers: of the leg that has most */
+    dd_relay main, dense;
     dd_noise *noise;
     float *start, *step_noise; /* [max_images, latents] */
-    uint8_t *mask;             /* [token routers, rows, S] */
+    uint8_t *mask;             /* [routers, rows, S] */
     uint8_t *stored;           /* the same, of what is stored: which tokens it holds; with a trajectory */
     int32_t *hits, *kept;      /* [rows, S], [token routers, steps] */
     int64_t first;             /* of the current batch, in the job */
@@ -48,13 +50,29 @@ static void *array(dd_status *st, dd_err *err, size_t a, size_t b, size_t c, siz
 /* Images that are kept. */
 static size_t kept_images(const dd_sample_job *j) { return (size_t)(j->on_batch ? j->spec.max_images : j->n_images); }
 
-static size_t all_rows(const dd_sample_job *j) { return (size_t)j->n_images * (dd_spec_guided(&j->spec) ? 2u : 1u); }
-
-static dd_status alloc_out(const dd_sample_job *j, dd_sample_out *o, dd_err *err)
+static int most_rows(const sampler *s)
 {
+    int n = 0;
+    for (int i = 0; i < s->n_legs; i++) {
+        const int rows = dd_spec_max_rows(&s->leg[i].spec);
+        n = rows > n ? rows : n;
+    }
+    return n;
+}
+
+/* Rows of all images. */
+static size_t all_rows(const sampler *s)
+{
+    return (size_t)s->job->n_images * (most_rows(s) > s->job->spec.max_images ? 2u : 1u);
+}
+
+static dd_status alloc_out(const sampler *s, dd_sample_out *o, dd_err *err)
+{
+    const dd_sample_job *j = s->job;
     const size_t latents = (size_t)j->spec.model->cfg.latent_count, tokens = (size_t)j->spec.model->cfg.tokens;
-    const size_t steps = (size_t)j->spec.plan->n_steps, n = kept_images(j), routers = (size_t)j->spec.model->n_routers;
+    const size_t steps = (size_t)j->spec.plan->n_steps, n = kept_images(j), routers = (size_t)s->routers;
     dd_status st = DD_OK;
+    o->routers = s->routers;
     o->latents = array(&st, err, n, latents, 1, sizeof *o->latents, "the latents");
     o->hits = array(&st, err, n, tokens, 1, sizeof *o->hits, "the token map");
     o->kept = array(&st, err, steps, routers, 1, sizeof *o->kept, "token counts");
@@ -62,7 +80,7 @@ static dd_status alloc_out(const dd_sample_job *j, dd_sample_out *o, dd_err *err
     o->labels = array(&st, err, steps, 1, 1, sizeof *o->labels, "label counts");
     if (!j->keep_trajectory) return st;
     o->trajectory = array(&st, err, steps, n, latents, sizeof *o->trajectory, "the trajectory");
-    o->tokens = array(&st, err, steps * routers, all_rows(j), tokens, sizeof *o->tokens,
+    o->tokens = array(&st, err, steps * routers, all_rows(s), tokens, sizeof *o->tokens,
                       "the trajectory's token masks");
     return st;
 }
@@ -86,15 +104,40 @@ void dd_sample_out_fini(dd_sample_out *o)
     memset(o, 0, sizeof *o);
 }
 
+/* The complete models on the same rows. */
+static dd_status open_dense(sampler *s)
+{
+    dd_leg leg[DD_WEIGHT_SETS];
+    for (int i = 0; i < s->n_legs; i++) {
+        leg[i] = s->leg[i];
+        leg[i].spec.plan = i ? s->job->dense->other : s->job->dense;
+        leg[i].spec.op_by_op = (i ? s->job->other->spec : s->job->spec).op_by_op;
+        leg[i].spec.want_hits = leg[i].spec.want_x0 = leg[i].spec.want_hidden = false;
+    }
+    return dd_relay_open(&s->dense, leg, s->n_legs, s->job->be, s->err);
+}
+
+static void set_legs(sampler *s)
+{
+    const dd_sample_job *j = s->job;
+    s->leg[s->n_legs++] = (dd_leg){j->spec, j->weights};
+    if (j->other) s->leg[s->n_legs++] = *j->other;
+    for (int i = 0; i < s->n_legs; i++) {
+        dd_run_spec *spec = &s->leg[i].spec;
+        spec->op_by_op = spec->op_by_op || j->profile || j->calibration;
+        if (spec->model->n_routers > s->routers) s->routers = spec->model->n_routers;
+    }
+}
+
 static dd_status open_all(sampler *s)
 {
     const dd_sample_job *j = s->job;
     const dd_model *m = j->spec.model;
+    set_legs(s);
     const size_t batch = (size_t)j->spec.max_images, latents = (size_t)m->cfg.latent_count;
-    const size_t rows = (size_t)dd_spec_max_rows(&j->spec), tokens = (size_t)m->cfg.tokens,
-                 routers = (size_t)m->n_routers;
+    const size_t rows = (size_t)most_rows(s), tokens = (size_t)m->cfg.tokens, routers = (size_t)s->routers;
     const dd_noise_spec noise = {j->seed, j->batch_mode, m->cfg.latent_count, j->noise_rows, j->spec.max_images};
-    dd_status st = alloc_out(j, s->out, s->err);
+    dd_status st = alloc_out(s, s->out, s->err);
     s->start = array(&st, s->err, batch, latents, 1, sizeof *s->start, "latents");
     s->step_noise = array(&st, s->err, batch, latents, 1, sizeof *s->step_noise, "noise");
     s->mask = array(&st, s->err, routers, rows, tokens, 1, "token masks");
@@ -103,21 +146,15 @@ static dd_status open_all(sampler *s)
     s->kept = array(&st, s->err, routers, (size_t)j->spec.plan->n_steps, 1, sizeof *s->kept, "token counts");
     DD_TRY(st);
     DD_TRY(dd_noise_open(&s->noise, &noise, s->err));
-    dd_run_spec main = j->spec;
-    main.op_by_op = main.op_by_op || j->profile || j->calibration;
-    DD_TRY(dd_session_open(&s->main, &main, j->be, j->weights, s->err));
-    s->out->session_bytes = dd_session_bytes(s->main);
-    if (!j->dense) return DD_OK;
-    dd_run_spec dense = j->spec;
-    dense.plan = j->dense;
-    dense.want_hits = dense.want_x0 = dense.want_hidden = false;
-    return dd_session_open(&s->dense, &dense, j->be, j->weights, s->err);
+    DD_TRY(dd_relay_open(&s->main, s->leg, s->n_legs, j->be, s->err));
+    s->out->session_bytes = dd_relay_bytes(&s->main);
+    return j->dense ? open_dense(s) : DD_OK;
 }
 
 static void close_all(sampler *s)
 {
-    dd_session_close(&s->main);
-    dd_session_close(&s->dense);
+    dd_relay_close(&s->main);
+    dd_relay_close(&s->dense);
     dd_noise_close(&s->noise);
     free(s->start);
     free(s->step_noise);
@@ -135,12 +172,12 @@ static dd_status start_batch(sampler *s)
     if (!dd_spec_draws(&j->spec)) dd_noise_start(s->noise, j->first + s->first, s->images, s->start);
     if (j->latents_in)
         memcpy(s->start, j->latents_in + (size_t)s->first * latents, (size_t)s->images * latents * sizeof *s->start);
-    dd_session *const both[] = {s->main, s->dense};
-    for (int i = 0; i < 2; i++) {
-        if (!both[i]) continue;
-        DD_TRY(dd_session_batch(both[i], s->images, j->labels + s->first, s->err));
-        if (dd_spec_draws(&j->spec)) DD_TRY(dd_session_seed(both[i], j->first + s->first, s->err));
-        if (!j->spec.draw_latents) DD_TRY(dd_session_put(both[i], DD_IO_LATENTS, s->images, s->start, s->err));
+    dd_relay *const both[] = {&s->main, &s->dense};
+    for (int i = 0; i < (j->dense ? 2 : 1); i++) {
+        DD_TRY(dd_relay_batch(both[i], s->images, j->labels + s->first, s->err));
+        if (dd_spec_draws(&j->spec)) DD_TRY(dd_relay_seed(both[i], j->first + s->first, s->err));
+        if (!j->spec.draw_latents)
+            DD_TRY(dd_session_put(dd_relay_at(both[i], 0), DD_IO_LATENTS, s->images, s->start, s->err));
     }
     return DD_OK;
 }
@@ -176,9 +213,20 @@ static void draw_noise(sampler *s, int step)
 static dd_status main_step(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
-    if (j->profile) return dd_profile_step(j->profile, s->main, step, s->err);
-    if (j->calibration) return dd_calibration_step(j->calibration, s->main, step, s->err);
-    return dd_session_step(s->main, step, s->err);
+    dd_session *session = dd_relay_at(&s->main, step);
+    DD_TRY(dd_relay_enter(&s->main, step, s->err));
+    if (j->noise_used) DD_TRY(dd_session_put(session, DD_IO_NOISE, s->images, s->step_noise, s->err));
+    if (j->profile) return dd_profile_step(j->profile, session, step, s->err);
+    if (j->calibration) return dd_calibration_step(j->calibration, session, step, s->err);
+    return dd_session_step(session, step, s->err);
+}
+
+static dd_status dense_step(sampler *s, int step)
+{
+    dd_session *session = dd_relay_at(&s->dense, step);
+    DD_TRY(dd_relay_enter(&s->dense, step, s->err));
+    if (s->job->noise_used) DD_TRY(dd_session_put(session, DD_IO_NOISE, s->images, s->step_noise, s->err));
+    return dd_session_step(session, step, s->err);
 }
 
 static bool preview_due(const dd_sample_job *j, int step)
@@ -190,7 +238,7 @@ static bool preview_due(const dd_sample_job *j, int step)
 static bool waits(const sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
-    return !j->be->devices || s->dense || j->profile || j->calibration || j->keep_trajectory || preview_due(j, step) ||
+    return !j->be->devices || j->dense || j->profile || j->calibration || j->keep_trajectory || preview_due(j, step) ||
            step == j->spec.plan->n_steps - 1;
 }
 
@@ -203,7 +251,6 @@ static dd_status timed_step(sampler *s, int step)
     const bool wait = waits(s, step);
     if (!s->running) s->since = now();
     draw_noise(s, step);
-    if (j->noise_used) DD_TRY(dd_session_put(s->main, DD_IO_NOISE, s->images, s->step_noise, s->err));
     DD_TRY(main_step(s, step));
     if (!wait) draw_noise(s, step + 1);
     DD_TRY(wait ? j->be->sync(j->be, s->err) : j->be->pace(j->be, 1, s->err));
@@ -211,9 +258,8 @@ static dd_status timed_step(sampler *s, int step)
     s->out->seconds += t1 - s->since;
     s->since = t1;
     s->running = !wait;
-    if (!s->dense) return DD_OK;
-    if (j->noise_used) DD_TRY(dd_session_put(s->dense, DD_IO_NOISE, s->images, s->step_noise, s->err));
-    DD_TRY(dd_session_step(s->dense, step, s->err));
+    if (!j->dense) return DD_OK;
+    DD_TRY(dense_step(s, step));
     DD_TRY(j->be->sync(j->be, s->err));
     s->out->dense_seconds += now() - t1;
     return DD_OK;
@@ -251,16 +297,18 @@ static void applied_tokens(const dd_cell *c, const uint8_t *mask, uint8_t *store
 static dd_status keep_tokens(sampler *s, int step)
 {
     const dd_sample_job *j = s->job;
-    const dd_model *m = j->spec.model;
-    const int guided = j->spec.plan->rows[step].guided, rows = s->images * (guided ? 2 : 1);
-    const size_t tokens = (size_t)m->cfg.tokens, total = all_rows(j);
+    dd_session *session = dd_relay_at(&s->main, step);
+    const dd_run_spec *spec = dd_session_spec(session);
+    const dd_model *m = spec->model;
+    const int guided = spec->plan->rows[step].guided, rows = s->images * (guided ? 2 : 1);
+    const size_t tokens = (size_t)m->cfg.tokens, total = all_rows(s);
     if (m->n_routers == 0) return DD_OK;
-    DD_TRY(dd_session_get(s->main, DD_IO_MASK, rows, s->mask, s->err));
+    DD_TRY(dd_session_get(session, DD_IO_MASK, rows, s->mask, s->err));
     for (int site = 0; site < m->n_sites; site++) {
         const int router = m->sites[site].router;
         if (router < 0) continue;
-        const dd_cell *cell = dd_plan_cell(j->spec.plan, step, site);
-        const bool routes = dd_session_routes(s->main, step, site);
+        const dd_cell *cell = dd_plan_cell(spec->plan, step, site);
+        const bool routes = dd_session_routes(session, step, site);
         for (int r = 0; r < rows; r++) {
             const size_t row = r < s->images ? (size_t)s->first + (size_t)r
                                              : (size_t)j->n_images + (size_t)s->first + (size_t)(r - s->images);
@@ -289,11 +337,11 @@ static dd_status after_step(sampler *s, int step)
     s->out->labels[step] += distinct_labels(s, step);
     if (j->keep_trajectory) {
         float *dst = s->out->trajectory + (size_t)step * (size_t)j->n_images * latents + at;
-        DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, dst, s->err));
+        DD_TRY(dd_session_get(dd_relay_at(&s->main, step), DD_IO_LATENTS, s->images, dst, s->err));
         DD_TRY(keep_tokens(s, step));
     }
     if (preview_due(j, step)) {
-        DD_TRY(dd_session_get(s->main, DD_IO_X0, s->images, s->out->latents + at, s->err));
+        DD_TRY(dd_session_get(dd_relay_at(&s->main, step), DD_IO_X0, s->images, s->out->latents + at, s->err));
         if (j->on_preview && j->on_preview(j->user, &st))
             return DD_FAIL(s->err, DD_ERR_CANCELLED, "stopped by the preview function");
     }
@@ -302,14 +350,31 @@ static dd_status after_step(sampler *s, int step)
     return DD_OK;
 }
 
+/* What the token routers of one session did. */
+static dd_status add_tokens(sampler *s, dd_session *session)
+{
+    const dd_model *m = dd_session_spec(session)->model;
+    const size_t tokens = (size_t)m->cfg.tokens, n = (size_t)s->images * tokens;
+    const int steps = s->job->spec.plan->n_steps;
+    if (m->n_routers == 0) return DD_OK;
+    if (m->cfg.tokens == s->job->spec.model->cfg.tokens) {
+        DD_TRY(dd_session_get(session, DD_IO_HITS, s->images, s->hits, s->err)); /* conditional rows come first */
+        for (size_t i = 0; i < n; i++) s->out->hits[(size_t)s->slot * tokens + i] += s->hits[i];
+    }
+    DD_TRY(dd_session_get(session, DD_IO_KEPT, s->images, s->kept, s->err));
+    for (int r = 0; r < m->n_routers; r++)
+        for (int t = 0; t < steps; t++) s->out->kept[t * s->routers + r] += (uint64_t)s->kept[r * steps + t];
+    return DD_OK;
+}
+
 static dd_status finish_batch(sampler *s)
 {
     const dd_sample_job *j = s->job;
     const dd_model *m = j->spec.model;
     const size_t latents = (size_t)m->cfg.latent_count, tokens = (size_t)m->cfg.tokens, slot = (size_t)s->slot;
-    const int steps = j->spec.plan->n_steps;
     float *x = s->out->latents + slot * latents;
-    DD_TRY(dd_session_get(s->main, DD_IO_LATENTS, s->images, x, s->err));
+    dd_session *last = dd_relay_at(&s->main, j->spec.plan->n_steps - 1);
+    DD_TRY(dd_session_get(last, DD_IO_LATENTS, s->images, x, s->err));
     for (size_t i = 0; i < (size_t)s->images * latents; i++)
         if (!dd_f32_finite(x[i]))
             return DD_FAIL(
@@ -317,12 +382,8 @@ static dd_status finish_batch(sampler *s)
                 "image %zu (label %d) has values that are not finite: check the weights and the guidance scale%s",
                 (size_t)(j->first + s->first) + i / latents, j->labels[(size_t)s->first + i / latents],
                 j->spec.input == DD_FMT_F16 ? "; fp16 ends at 65504, bf16 does not" : "");
-    if (m->n_routers == 0) return DD_OK;
-    DD_TRY(dd_session_get(s->main, DD_IO_HITS, s->images, s->hits, s->err)); /* conditional rows come first */
-    memcpy(s->out->hits + slot * tokens, s->hits, (size_t)s->images * tokens * sizeof *s->hits);
-    DD_TRY(dd_session_get(s->main, DD_IO_KEPT, s->images, s->kept, s->err));
-    for (int r = 0; r < m->n_routers; r++)
-        for (int t = 0; t < steps; t++) s->out->kept[t * m->n_routers + r] += (uint64_t)s->kept[r * steps + t];
+    memset(s->out->hits + slot * tokens, 0, (size_t)s->images * tokens * sizeof *s->hits);
+    for (int i = 0; i < s->main.n; i++) DD_TRY(add_tokens(s, s->main.session[i]));
     return DD_OK;
 }
 
@@ -366,7 +427,7 @@ dd_status dd_sampler_run(const dd_sample_job *job, dd_sample_out *out, dd_err *e
     dd_range_begin(job->be, DD_RANGE_RUN, job->n_images);
     dd_status st = open_all(&s);
     if (st == DD_OK) st = run_batches(&s);
-    if (st == DD_OK) out->graphs = dd_session_graphs(s.main);
+    if (st == DD_OK) out->graphs = dd_relay_graphs(&s.main);
     close_all(&s);
     dd_range_end(job->be, DD_RANGE_RUN);
     return st;

@@ -10,8 +10,8 @@
 #include "host/exec/backend.h"
 #include "host/exec/calibrate.h"
 #include "host/exec/profile.h"
+#include "host/exec/relay.h"
 #include "host/exec/run_spec.h"
-#include "host/exec/session.h"
 #include "host/exec/weights.h"
 
 typedef struct dd_sample_state {
@@ -25,6 +25,7 @@ typedef struct dd_sample_job {
     const dd_plan *dense; /* complete model on the same timesteps, to be timed beside it; NULL: no comparison */
     dd_backend *be;
     const dd_weight_store *weights;
+    const dd_leg *other; /* of the plan's other weight set; NULL: it has none. With keep_trajectory of equal shape */
     int64_t n_images, first; /* first: number of the first image, for its random stream */
     const int *labels;       /* [n_images] */
     int noise_rows;          /* rows that upstream draws per image and step */
@@ -47,11 +48,13 @@ typedef struct dd_sample_job {
 } dd_sample_job;
 
 typedef struct dd_sample_out {
-    float *latents;    /* [n_images, latents]; with on_batch [images of a batch, latents] */
-    int32_t *hits;     /* [as latents, S] how often a token of the conditional row was kept by a router */
-    uint64_t *kept;    /* [steps, token routers] kept tokens of all rows */
-    uint64_t *rows;    /* [steps] rows that ran */
-    uint64_t *labels;  /* [steps] distinct labels conditioned, summed over batches */
+    float *latents;   /* [n_images, latents]; with on_batch [images of a batch, latents] */
+    int32_t *hits;    /* [as latents, S] how often a token of the conditional row was kept by a router. Models that have
+                          another number of tokens than the first one are left out */
+    uint64_t *kept;   /* [steps, routers] kept tokens of all rows */
+    int routers;      /* token routers of the model that has most */
+    uint64_t *rows;   /* [steps] rows that ran */
+    uint64_t *labels; /* [steps] distinct labels conditioned, summed over batches */
     float *trajectory; /* [steps, n_images, latents], or NULL */
     uint8_t
         *tokens; /* [steps, token routers, rows, S], rows: conditional, then null where any step is guided; or NULL */

@@ -25,7 +25,7 @@ struct dd_session {
     dd_actions actions;
     variant *variants;
     int n_variants;
-    int *variant_of;       /* [steps] */
+    int *variant_of;       /* [steps] -1: of another weight set */
     dd_program *prologues; /* [n_chunks]: at the first chunk of those that compute the same */
     int *prologue_of;      /* [n_chunks] */
     dd_program start;
@@ -100,6 +100,8 @@ static void find_variants(const dd_plan *plan, const dd_actions *actions, int *v
     *n = 0;
     for (int s = 0; s < plan->n_steps; s++) {
         int v = 0;
+        variant_of[s] = -1;
+        if (!dd_plan_owns(plan, s)) continue;
         while (v < *n && !dd_same_structure(plan, actions, first_step[v], s)) v++;
         if (v == *n) first_step[(*n)++] = s;
         variant_of[s] = v;
@@ -445,6 +447,8 @@ size_t dd_session_io_bytes(const dd_session *s, dd_io what, int rows)
 {
     return io_bytes(&s->spec, what, (size_t)s->images, (size_t)rows);
 }
+
+void *dd_session_io(const dd_session *s, dd_io what) { return s->io[what]; }
 
 dd_status dd_session_put(dd_session *s, dd_io what, int rows, const void *src, dd_err *err)
 {

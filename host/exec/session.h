@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A session runs one plan of one model on a backend, batch by batch: it owns the arena, the parameter tables and the
+ * A session runs one plan of one model on a backend, batch by batch, and of a plan the rows of its own weight set: it owns the arena, the parameter tables and the
  * programs. Everything is allocated when it opens, but what the backend records of programs: a batch of another size
  * lowers and records anew. Stepping allocates nothing. */
 #ifndef DD_HOST_EXEC_SESSION_H
@@ -50,6 +50,8 @@ typedef enum dd_io {
 } dd_io;
 
 size_t dd_session_io_bytes(const dd_session *s, dd_io what, int rows);
+/* Where the array lies on the backend; NULL: it is not there. */
+void *dd_session_io(const dd_session *s, dd_io what);
 dd_status dd_session_put(dd_session *s, dd_io what, int rows, const void *src, dd_err *err);
 dd_status dd_session_get(dd_session *s, dd_io what, int rows, void *dst, dd_err *err);
 

@@ -149,12 +149,13 @@ static void add_node(const build *b, const dd_node *n)
 static bool outlives(const dd_model *m, int buffer) { return buffer >= m->n_buffers || m->buffers[buffer].persistent; }
 
 /* Backwards over the program: a node stays if something it writes is read later or outlives the program. */
-static void drop_dead(const dd_model *m, dd_structure *s, bool *live)
+static void drop_dead(const dd_model *m, dd_structure *s, bool traced, bool *live)
 {
     dd_use uses[DD_MAX_USES];
     for (int b = 0; b < dd_buffer_count(m); b++) live[b] = outlives(m, b);
     for (int i = s->n - 1; i >= 0; i--) {
         dd_step_node *node = &s->at[i];
+        if (traced && node->node.block_end >= 0) live[m->buf_x] = true;
         if (!node->runs) continue;
         const int n = dd_node_uses(m, node, uses);
         bool needed = false;
@@ -168,7 +169,8 @@ static void drop_dead(const dd_model *m, dd_structure *s, bool *live)
     }
 }
 
-dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_actions *actions, int step, dd_err *err)
+dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_actions *actions, int step, bool traced,
+                             dd_err *err)
 {
     const build b = {out, m, actions, step};
     bool *live = calloc((size_t)dd_buffer_count(m), sizeof *live);
@@ -179,7 +181,7 @@ dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_acti
         return DD_FAIL(err, DD_ERR_NOMEM, "out of memory while lowering a plan");
     }
     for (int i = 0; i < m->body.n; i++) add_node(&b, &m->body.at[i]);
-    drop_dead(m, out, live);
+    drop_dead(m, out, traced, live);
     free(live);
     return DD_OK;
 }

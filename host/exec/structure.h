@@ -50,8 +50,8 @@ int dd_node_vectors(const dd_node *node, int64_t *at);
 /* True if both steps run the same ops on the same number of rows. */
 bool dd_same_structure(const dd_plan *plan, const dd_actions *actions, int step_a, int step_b);
 
-/* Nodes of a step in order, with those that do not run. */
-dd_status dd_structure_build(dd_structure *out, const dd_model *model, const dd_actions *actions, int step,
+/* Nodes of a step in order, with those that do not run. traced: the tokens after every block are read. */
+dd_status dd_structure_build(dd_structure *out, const dd_model *model, const dd_actions *actions, int step, bool traced,
                              dd_err *err);
 void dd_structure_free(dd_structure *s);
 

@@ -34,6 +34,7 @@ void dd_plan_free(dd_plan **plan)
     free(p->site_units);
     free(p->rows);
     free(p->cells);
+    dd_plan_free(&p->other);
     free(p);
     *plan = NULL;
 }
@@ -78,8 +79,11 @@ dd_status dd_plan_copy(dd_plan **out, const dd_plan *plan, dd_err *err)
     memcpy(p->site_units, plan->site_units, sites * sizeof *p->site_units);
     memcpy(p->rows, plan->rows, steps * sizeof *p->rows);
     memcpy(p->cells, plan->cells, steps * sites * sizeof *p->cells);
+    p->weight_set = plan->weight_set;
+    const dd_status st = plan->other ? dd_plan_copy(&p->other, plan->other, err) : DD_OK;
+    if (st != DD_OK) dd_plan_free(&p);
     *out = p;
-    return DD_OK;
+    return st;
 }
 
 /* Little-endian bytes, so that a hash kept with a picture means the same on every machine. */
@@ -111,7 +115,7 @@ uint64_t dd_plan_hash(const dd_plan *p)
                                 (uint64_t)(uint16_t)c->router << 24);
         }
     }
-    return h;
+    return p->other ? hash_u64(h, dd_plan_hash(p->other)) : h;
 }
 
 const char *dd_cell_op_name(int op)

@@ -43,10 +43,15 @@ typedef struct dd_cell {
 typedef struct dd_plan_row {
     float timestep; /* on the model's scale, 0..999 */
     int guided;     /* conditional and null rows run; 0: conditional only */
-    int weight_set; /* 0: the model's own weights */
+    int weight_set; /* whose weights run, and of which sites the row's cells are */
 } dd_plan_row;
 
-typedef struct dd_plan {
+#define DD_WEIGHT_SETS 2
+
+/* One weight set's part of the table: its sites, and cells of all rows. Only cells of its own rows mean anything, the
+ * others are full. */
+typedef struct dd_plan dd_plan;
+struct dd_plan {
     uint64_t model_id; /* dd_model.id */
     char arch[64];
     char policy[64]; /* "dydit", "dense", or what a file says */
@@ -55,7 +60,17 @@ typedef struct dd_plan {
     int *site_units;
     dd_plan_row *rows; /* [n_steps], in order of execution */
     dd_cell *cells;    /* [n_steps, n_sites] */
-} dd_plan;
+    int weight_set;
+    dd_plan *other; /* of set 0: set 1 with rows equal to these, owned; NULL: all rows are of this set */
+};
+
+/* The part whose cells a row has. */
+static inline const dd_plan *dd_plan_at(const dd_plan *p, int step)
+{
+    return p->other && p->rows[step].weight_set == p->other->weight_set ? p->other : p;
+}
+
+static inline int dd_plan_owns(const dd_plan *p, int step) { return p->rows[step].weight_set == p->weight_set; }
 
 static inline dd_cell *dd_plan_cell(const dd_plan *p, int step, int site)
 {
@@ -76,16 +91,27 @@ void dd_plan_free(dd_plan **plan);
 /* Deep copy. */
 dd_status dd_plan_copy(dd_plan **out, const dd_plan *plan, dd_err *err);
 
-/* Checks a plan against a model: id, sites, units (at least one where computed, none beyond the site's), routers, order
- * of stores and reuses, finite timesteps 0..999. The sentence names step and site. `what` is the file or "plan". */
+/* Gives rows with timesteps below `timestep` to weight set 1, a plan of the other model with the same timesteps and
+ * guidance, which `plan` owns then. Where there are none it is freed, and nothing changes. ERR_ARG where all rows are. */
+dd_status dd_plan_switch(dd_plan *plan, dd_plan *other, int timestep, dd_err *err);
+/* Cells of the rows of other weight sets become full again. After policies, which fill all rows. */
+void dd_plan_keep_own(dd_plan *plan);
+
+/* Checks a plan, without its other weight set, against a model: id, sites, units (at least one where computed, none beyond the site's), routers, order
+ * of stores and reuses, none of them across other weights, finite timesteps 0..999. The sentence names step and site. `what` is the file or "plan". */
 dd_status dd_plan_validate(const dd_plan *plan, const dd_model *model, const char *what, dd_err *err);
 
 /* The part of it that needs no cells: id, number, names and units of the sites. */
 dd_status dd_plan_check_model(const dd_plan *plan, const dd_model *model, const char *what, dd_err *err);
 
-/* JSON out and in (schema: docs/plan.md). The caller frees the text. Reading validates. */
-dd_status dd_plan_to_json(const dd_plan *plan, const dd_model *model, char **out, dd_err *err);
-dd_status dd_plan_read(dd_plan **out, const dd_model *model, const char *path, dd_err *err);
+/* Does what a cell computes or adds reach the end of its step, or a slot that is read? Not where a later site of the step
+ * replaces the tokens by a stored result: then it does not run. Of a plan that passed dd_plan_validate. */
+int dd_plan_live(const dd_plan *plan, int step, int site);
+
+/* JSON out and in (schema: docs/plan.md). other: of weight set 1, NULL where there is none. The caller frees the text.
+ * Reading validates; a plan of one weight set is read whatever `other` is. */
+dd_status dd_plan_to_json(const dd_plan *plan, const dd_model *model, const dd_model *other, char **out, dd_err *err);
+dd_status dd_plan_read(dd_plan **out, const dd_model *model, const dd_model *other, const char *path, dd_err *err);
 
 /* Hash of the whole table (of values, not of bytes in memory), for the settings kept with a picture. */
 uint64_t dd_plan_hash(const dd_plan *plan);

@@ -1,108 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Plans as JSON (docs/plan.md): compact enough for 250 steps of a large model, plain enough to edit by hand. Writing
- * and reading back gives the same table bit for bit. */
+ * Reads plans of JSON (docs/plan.md). Writing one and reading it back gives the same table bit for bit. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/base/str.h"
 #include "host/io/json.h"
-#include "host/plan/plan.h"
+#include "host/plan/plan_json.h"
 
-#define SCHEMA "dydit-plan"
-#define SCHEMA_VERSION 1
 #define MAX_WHERE 512
-
-/* ---- writing ---- */
-
-static dd_status add_value(dd_str *s, json_t *value, const char *what, dd_err *err)
-{
-    /* 9 digits name a float32; jansson writes a point whatever the locale */
-    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(value);
-    if (!text) return DD_FAIL(err, DD_ERR_ARG, "plan: %s cannot be written as JSON (no UTF-8, or out of memory)", what);
-    dd_str_add(s, text);
-    free(text);
-    return DD_OK;
-}
-
-static json_t *timestep_value(float t)
-{
-    return t == floorf(t) && !signbit(t) ? json_integer((json_int_t)t) : json_real((double)t);
-}
-
-static void add_cell(dd_str *s, const dd_cell *c, int units)
-{
-    const char *comma = "";
-    if (c->op == DD_CELL_COMPUTE && c->units == dd_units_all(units) && c->rows == DD_ROWS_ALL) {
-        dd_str_add(s, "\"full\"");
-        return;
-    }
-    dd_str_add(s, "{");
-    if (c->op != DD_CELL_COMPUTE) {
-        dd_str_addf(s, "\"op\":\"%s\"", dd_cell_op_name(c->op));
-        comma = ",";
-    }
-    if (c->units != dd_units_all(units)) {
-        dd_str_addf(s, "%s\"units\":\"0x%" PRIx64 "\"", comma, c->units);
-        comma = ",";
-    }
-    if (c->rows != DD_ROWS_ALL)
-        dd_str_addf(s, "%s\"rows\":\"%s\",\"router\":%d", comma, c->rows == DD_ROWS_ROUTED ? "ROUTED" : "MASKED",
-                    c->router);
-    dd_str_add(s, "}");
-}
-
-/* One line per block. */
-static dd_status add_step(dd_str *s, const dd_plan *p, const dd_model *m, int step, dd_err *err)
-{
-    const dd_plan_row *r = &p->rows[step];
-    dd_str_add(s, step > 0 ? ",\n  {\"timestep\":" : "\n  {\"timestep\":");
-    DD_TRY(add_value(s, timestep_value(r->timestep), "a timestep", err));
-    dd_str_addf(s, ",\"guided\":%s,\"weight_set\":%d,\"cells\":[", r->guided ? "true" : "false", r->weight_set);
-    for (int i = 0; i < p->n_sites; i++) {
-        const int new_line = i == 0 || m->sites[i].block != m->sites[i - 1].block;
-        dd_str_add(s, i > 0 ? (new_line ? ",\n   " : ", ") : "\n   ");
-        add_cell(s, dd_plan_cell(p, step, i), p->site_units[i]);
-    }
-    dd_str_add(s, "]}");
-    return DD_OK;
-}
-
-static dd_status add_plan(dd_str *s, const dd_plan *p, const dd_model *m, dd_err *err)
-{
-    dd_str_addf(s,
-                "{\n \"schema\":\"%s\",\n \"schema_version\":%d,\n \"model\":\"%016" PRIx64 "\",\n \"arch\":", SCHEMA,
-                SCHEMA_VERSION, p->model_id);
-    DD_TRY(add_value(s, json_string(p->arch), "the architecture's name", err));
-    dd_str_add(s, ",\n \"policy\":");
-    DD_TRY(add_value(s, json_string(p->policy), "the policy's name", err));
-    dd_str_add(s, ",\n \"sites\":[");
-    for (int i = 0; i < p->n_sites; i++) {
-        dd_str_add(s, i > 0 ? ",\n  {\"name\":" : "\n  {\"name\":");
-        DD_TRY(add_value(s, json_string(p->site_name[i]), "the name of a site", err));
-        dd_str_addf(s, ",\"units\":%d}", p->site_units[i]);
-    }
-    dd_str_add(s, "],\n \"steps\":[");
-    for (int i = 0; i < p->n_steps; i++) DD_TRY(add_step(s, p, m, i, err));
-    dd_str_add(s, "]\n}\n");
-    return DD_OK;
-}
-
-dd_status dd_plan_to_json(const dd_plan *p, const dd_model *m, char **out, dd_err *err)
-{
-    dd_str s = {0};
-    *out = NULL;
-    DD_TRY(dd_plan_validate(p, m, "plan", err)); /* never write what could not be read */
-    const dd_status st = add_plan(&s, p, m, err);
-    if (st == DD_OK) return dd_str_take(&s, out, err);
-    dd_str_free(&s);
-    return st;
-}
-
-/* ---- reading ---- */
 
 /* "0x" and `min` to 16 hexadecimal digits, or 16 digits alone for ids. */
 static int parse_hex(const char *text, size_t min, uint64_t *out)
@@ -133,24 +39,32 @@ static dd_status read_text(const json_t *obj, const char *key, const char *where
     return DD_OK;
 }
 
+/* Model and names of a weight set. */
+static dd_status read_names(dd_plan *p, const json_t *obj, const char *where, dd_err *err)
+{
+    const char *text;
+    DD_TRY(dd_json_string(obj, "model", where, &text, err));
+    if (!parse_hex(text, 16, &p->model_id))
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: \"model\" is \"%s\", not 16 hexadecimal digits", where, text);
+    DD_TRY(read_text(obj, "arch", where, p->arch, sizeof p->arch, err));
+    return read_text(obj, "policy", where, p->policy, sizeof p->policy, err);
+}
+
 static dd_status read_head(dd_plan *p, const json_t *doc, const char *path, dd_err *err)
 {
-    static const char *const keys[] = {"schema", "schema_version", "model", "arch", "policy", "sites", "steps", NULL};
+    static const char *const keys[] = {"schema", "schema_version", "model", "arch", "policy",
+                                       "sites",  DD_PLAN_OTHER,    "steps", NULL};
     const char *text;
     int64_t version;
     DD_TRY(dd_json_string(doc, "schema", path, &text, err));
-    if (strcmp(text, SCHEMA) != 0)
-        return DD_FAIL(err, DD_ERR_FORMAT, "%s: schema is \"%s\", a plan has \"%s\"", path, text, SCHEMA);
+    if (strcmp(text, DD_PLAN_SCHEMA) != 0)
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: schema is \"%s\", a plan has \"%s\"", path, text, DD_PLAN_SCHEMA);
     DD_TRY(dd_json_int(doc, "schema_version", 0, INT32_MAX, path, &version, err));
-    if (version != SCHEMA_VERSION)
+    if (version != DD_PLAN_SCHEMA_VERSION)
         return DD_FAIL(err, DD_ERR_UNSUPPORTED, "%s: schema_version is %" PRId64 ", this program reads %d", path,
-                       version, SCHEMA_VERSION);
+                       version, DD_PLAN_SCHEMA_VERSION);
     DD_TRY(dd_json_only_keys(doc, keys, path, err));
-    DD_TRY(dd_json_string(doc, "model", path, &text, err));
-    if (!parse_hex(text, 16, &p->model_id))
-        return DD_FAIL(err, DD_ERR_FORMAT, "%s: \"model\" is \"%s\", not 16 hexadecimal digits", path, text);
-    DD_TRY(read_text(doc, "arch", path, p->arch, sizeof p->arch, err));
-    return read_text(doc, "policy", path, p->policy, sizeof p->policy, err);
+    return read_names(p, doc, path, err);
 }
 
 static dd_status read_sites(dd_plan *p, const json_t *doc, const char *path, dd_err *err)
@@ -246,36 +160,89 @@ static dd_status read_row(dd_plan_row *r, const json_t *step, const char *where,
     return DD_OK;
 }
 
-static dd_status read_steps(dd_plan *p, const json_t *doc, const dd_model *m, const char *path, dd_err *err)
+static dd_status read_cells(dd_plan *p, const json_t *step, int s, const dd_model *m, const char *path, dd_err *err)
 {
-    json_t *list, *cells;
     char where[MAX_WHERE];
-    DD_TRY(dd_json_array(doc, "steps", path, &list, err));
-    const size_t n = json_array_size(list), sites = (size_t)p->n_sites;
-    if (n < 1 || n > DD_PLAN_MAX_STEPS)
-        return DD_FAIL(err, DD_ERR_FORMAT, "%s: %zu steps, a plan has 1 to %d", path, n, DD_PLAN_MAX_STEPS);
-    p->n_steps = (int)n;
-    p->rows = calloc(n, sizeof *p->rows);
-    p->cells = calloc(n * sites, sizeof *p->cells);
-    if (!p->rows || !p->cells) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %zu steps", path, n);
-    for (size_t s = 0; s < n; s++) {
-        const json_t *step = json_array_get(list, s);
-        snprintf(where, sizeof where, "%s: steps[%zu]", path, s);
-        DD_TRY(read_row(&p->rows[s], step, where, err));
-        DD_TRY(dd_json_array(step, "cells", where, &cells, err));
-        if (json_array_size(cells) != sites)
-            return DD_FAIL(err, DD_ERR_FORMAT, "%s: %zu cells for %zu sites", where, json_array_size(cells), sites);
-        for (size_t i = 0; i < sites; i++) {
-            dd_cell *c = dd_plan_cell(p, (int)s, (int)i);
-            *c = (dd_cell){.units = dd_units_all(p->site_units[i]), .router = -1};
-            snprintf(where, sizeof where, "%s: steps[%zu].cells[%zu] (%s)", path, s, i, p->site_name[i]);
-            DD_TRY(read_cell(c, json_array_get(cells, i), m->sites[i].router, where, err));
-        }
+    json_t *cells;
+    const size_t sites = (size_t)p->n_sites;
+    snprintf(where, sizeof where, "%s: steps[%d]", path, s);
+    DD_TRY(dd_json_array(step, "cells", where, &cells, err));
+    if (json_array_size(cells) != sites)
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: %zu cells for %zu sites", where, json_array_size(cells), sites);
+    for (size_t i = 0; i < sites; i++) {
+        dd_cell *c = dd_plan_cell(p, s, (int)i);
+        snprintf(where, sizeof where, "%s: steps[%d].cells[%zu] (%s)", path, s, i, p->site_name[i]);
+        DD_TRY(read_cell(c, json_array_get(cells, i), m->sites[i].router, where, err));
     }
     return DD_OK;
 }
 
-dd_status dd_plan_read(dd_plan **out, const dd_model *m, const char *path, dd_err *err)
+static dd_status alloc_steps(dd_plan *p, size_t n, const char *path, dd_err *err)
+{
+    p->n_steps = (int)n;
+    p->rows = calloc(n, sizeof *p->rows);
+    p->cells = calloc(n * (size_t)p->n_sites, sizeof *p->cells);
+    if (!p->rows || !p->cells) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory for %zu steps", path, n);
+    for (size_t i = 0; i < n * (size_t)p->n_sites; i++)
+        p->cells[i] = (dd_cell){.units = dd_units_all(p->site_units[i % (size_t)p->n_sites]), .router = -1};
+    return DD_OK;
+}
+
+static dd_status read_steps(dd_plan *p, const json_t *doc, const dd_model *m, const dd_model *other, const char *path,
+                            dd_err *err)
+{
+    json_t *list;
+    char where[MAX_WHERE];
+    DD_TRY(dd_json_array(doc, "steps", path, &list, err));
+    const size_t n = json_array_size(list);
+    if (n < 1 || n > DD_PLAN_MAX_STEPS)
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: %zu steps, a plan has 1 to %d", path, n, DD_PLAN_MAX_STEPS);
+    DD_TRY(alloc_steps(p, n, path, err));
+    if (p->other) DD_TRY(alloc_steps(p->other, n, path, err));
+    for (int s = 0; s < p->n_steps; s++) {
+        const json_t *step = json_array_get(list, (size_t)s);
+        snprintf(where, sizeof where, "%s: steps[%d]", path, s);
+        DD_TRY(read_row(&p->rows[s], step, where, err));
+        if (p->other) p->other->rows[s] = p->rows[s];
+        dd_plan *at = p->other && p->rows[s].weight_set == 1 ? p->other : p;
+        DD_TRY(read_cells(at, step, s, at == p ? m : other, path, err));
+    }
+    return DD_OK;
+}
+
+/* The part of the head about the other weight set, if there is one. */
+static dd_status read_other(dd_plan *p, const json_t *doc, const dd_model *other, const char *path, dd_err *err)
+{
+    static const char *const keys[] = {"model", "arch", "policy", "sites", NULL};
+    const json_t *obj = json_object_get(doc, DD_PLAN_OTHER);
+    char where[MAX_WHERE];
+    if (!obj) return DD_OK;
+    snprintf(where, sizeof where, "%s: " DD_PLAN_OTHER, path);
+    if (!json_is_object(obj)) return DD_FAIL(err, DD_ERR_FORMAT, "%s is no object", where);
+    DD_TRY(dd_json_only_keys(obj, keys, where, err));
+    p->other = calloc(1, sizeof *p->other);
+    if (!p->other) return DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", path);
+    p->other->weight_set = 1;
+    DD_TRY(read_names(p->other, obj, where, err));
+    DD_TRY(read_sites(p->other, obj, where, err));
+    if (!other)
+        return DD_FAIL(err, DD_ERR_FORMAT,
+                       "%s: the plan changes to the weights of another model (%s), which is not given", path,
+                       p->other->arch);
+    return dd_plan_check_model(p->other, other, where, err);
+}
+
+/* Both weight sets have steps. */
+static dd_status check_sets(const dd_plan *p, const char *path, dd_err *err)
+{
+    int used = 0;
+    if (!p->other) return DD_OK;
+    for (int s = 0; s < p->n_steps; s++) used |= 1 << p->rows[s].weight_set;
+    if (used == 2) return DD_FAIL(err, DD_ERR_FORMAT, "%s: no step has weight set 0", path);
+    return used & 2 ? DD_OK : DD_FAIL(err, DD_ERR_FORMAT, "%s: " DD_PLAN_OTHER ", but no step has weight set 1", path);
+}
+
+dd_status dd_plan_read(dd_plan **out, const dd_model *m, const dd_model *other, const char *path, dd_err *err)
 {
     json_t *doc = NULL;
     dd_status st = DD_OK;
@@ -287,8 +254,11 @@ dd_status dd_plan_read(dd_plan **out, const dd_model *m, const char *path, dd_er
     DD_TRY_GOTO(st, read_head(p, doc, path, err), done);
     DD_TRY_GOTO(st, read_sites(p, doc, path, err), done);
     DD_TRY_GOTO(st, dd_plan_check_model(p, m, path, err), done); /* a wrong model is said first, and bounds the table */
-    DD_TRY_GOTO(st, read_steps(p, doc, m, path, err), done);
+    DD_TRY_GOTO(st, read_other(p, doc, other, path, err), done);
+    DD_TRY_GOTO(st, read_steps(p, doc, m, other, path, err), done);
     DD_TRY_GOTO(st, dd_plan_validate(p, m, path, err), done);
+    if (p->other) DD_TRY_GOTO(st, dd_plan_validate(p->other, other, path, err), done);
+    DD_TRY_GOTO(st, check_sets(p, path, err), done);
 done:
     json_decref(doc);
     if (st != DD_OK) dd_plan_free(&p);

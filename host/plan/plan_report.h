@@ -4,11 +4,11 @@
 #ifndef DD_HOST_PLAN_PLAN_REPORT_H
 #define DD_HOST_PLAN_PLAN_REPORT_H
 
-#include "host/plan/plan.h"
+#include "host/plan/report.h"
 
-/* kept: measured share of kept tokens [n_steps, n_sites], or NULL (then ROUTED sites count all tokens, and the report
- * says "upper bound"). The caller frees the text. */
-dd_status dd_plan_table(const dd_plan *plan, const dd_model *model, const double *kept, char **out, dd_err *err);
-dd_status dd_plan_svg(const dd_plan *plan, const dd_model *model, const double *kept, char **out, dd_err *err);
+/* Without measured shares of tokens ROUTED sites count all tokens, and the report says "upper bound". The caller frees the
+ * text. */
+dd_status dd_plan_table(const dd_report *r, char **out, dd_err *err);
+dd_status dd_plan_svg(const dd_report *r, char **out, dd_err *err);
 
 #endif

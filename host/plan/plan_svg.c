@@ -9,11 +9,12 @@
 
 #define LEGEND_W 160
 
-static int block_count(const dd_model *m)
+/* Of the deepest model. */
+static int block_count(const dd_report *r)
 {
-    int n = 1;
-    for (int i = 0; i < m->n_sites; i++)
-        if (m->sites[i].block >= n) n = m->sites[i].block + 1;
+    int n = r->other ? block_count(r->other) : 1;
+    for (int i = 0; i < r->model->n_sites; i++)
+        if (r->model->sites[i].block >= n) n = r->model->sites[i].block + 1;
     return n;
 }
 
@@ -22,7 +23,7 @@ static bool has_op(const dd_plan *p, int from, int to)
     const int64_t n = (int64_t)p->n_steps * p->n_sites;
     for (int64_t i = 0; i < n; i++)
         if (p->cells[i].op >= from && p->cells[i].op <= to) return true;
-    return false;
+    return p->other && has_op(p->other, from, to);
 }
 
 static void add_summary(dd_svg *g)
@@ -86,8 +87,11 @@ static void add_defs(dd_str *s)
 
 static void add_body(dd_svg *g)
 {
-    char title[160], style[64], size[DD_NUMBER_TEXT];
-    const int length = snprintf(title, sizeof title, "%s, policy %s", g->r.plan->arch, g->r.plan->policy);
+    const dd_plan *p = g->r.plan;
+    char title[320], style[64], size[DD_NUMBER_TEXT];
+    const int length = p->other ? snprintf(title, sizeof title, "%s, policy %s; then %s, policy %s", p->arch, p->policy,
+                                           p->other->arch, p->other->policy)
+                                : snprintf(title, sizeof title, "%s, policy %s", p->arch, p->policy);
     dd_text_fixed(size, length > 60 ? 20 * 60.0 / length : 20, 1); /* names of any length stay inside */
     snprintf(style, sizeof style, "font-size=\"%s\" font-weight=\"700\"", size);
     dd_svg_text(&g->s, DD_SVG_X, 40, style, title);
@@ -127,13 +131,13 @@ static void add_document(dd_str *s, const dd_svg *g)
     dd_str_add(s, "</svg>\n");
 }
 
-dd_status dd_plan_svg(const dd_plan *plan, const dd_model *model, const double *kept, char **out, dd_err *err)
+dd_status dd_plan_svg(const dd_report *r, char **out, dd_err *err)
 {
-    dd_svg g = {.r = {plan, model, kept}};
+    dd_svg g = {.r = *r};
     dd_str s = {0};
     *out = NULL;
-    DD_TRY(dd_plan_check_model(plan, model, "plan", err));
-    g.n_blocks = block_count(model);
+    DD_TRY(dd_report_check(r, err));
+    g.n_blocks = block_count(r);
     add_body(&g);
     add_document(&s, &g);
     if (g.s.failed) s.failed = 1; /* a body cut short is no picture */

@@ -69,17 +69,25 @@ static void add_block(const panel *p, int block)
     }
 }
 
-/* Mean share over all steps. Sites that do not run count as 0, except for tokens: those have no router then. */
-static double mean_share(const panel *p, int block)
+/* Over all steps. */
+static dd_tally tally_run(const dd_svg *g, dd_quantity what, int block)
 {
     dd_tally sum = {0};
-    for (int step = 0; step < p->g->r.plan->n_steps; step++) {
-        const dd_tally t = dd_report_tally(&p->g->r, p->what, step, block);
+    for (int step = 0; step < g->r.plan->n_steps; step++) {
+        const dd_tally t = dd_report_tally(&g->r, what, step, block);
+        sum.sites += t.sites;
         sum.active += t.active;
         sum.total += t.total;
         sum.computed += t.computed;
         sum.tokens += t.tokens;
     }
+    return sum;
+}
+
+/* Mean share over all steps. Sites that do not run count as 0, except for tokens: those have no router then. */
+static double mean_share(const panel *p, int block)
+{
+    const dd_tally sum = tally_run(p->g, p->what, block);
     return dd_tally_share(&sum, p->what);
 }
 
@@ -88,7 +96,7 @@ static void add_means(const panel *p)
     dd_str *s = &p->g->s;
     const double h = p->row_h - p->gap;
     for (int b = 0; b < p->g->n_blocks; b++) {
-        const dd_tally t = dd_report_tally(&p->g->r, p->what, 0, b);
+        const dd_tally t = tally_run(p->g, p->what, b);
         const double mean = mean_share(p, b), y = p->y + b * p->row_h;
         char percent[DD_NUMBER_TEXT], tip[96];
         if (t.sites == 0) continue;
@@ -118,6 +126,18 @@ static void add_block_axis(const panel *p)
     dd_str_add(&g->s, ") rotate(-90)\">block</text>\n</g>\n");
 }
 
+/* Where the weights become others. */
+static void add_switches(const panel *p, double height)
+{
+    const dd_svg *g = p->g;
+    for (int s = 1; s < g->r.plan->n_steps; s++) {
+        const double x = dd_svg_step_x(g, s);
+        if (g->r.plan->rows[s].weight_set == g->r.plan->rows[s - 1].weight_set) continue;
+        dd_svg_line(&p->g->s, x, p->y - 4, x, p->y + height + 4,
+                    "stroke=\"#b4481e\" stroke-width=\"1.5\" pointer-events=\"none\"");
+    }
+}
+
 static double row_height(int n_blocks)
 {
     const double h = floor(200.0 / n_blocks);
@@ -128,7 +148,7 @@ void dd_svg_heat(dd_svg *g, dd_quantity what)
 {
     static const char *const title[] = {"Attention heads", "MLP channel groups", "Tokens kept for the MLP"};
     char text[64], percent[DD_NUMBER_TEXT];
-    if (dd_report_tally(&g->r, what, 0, -1).sites == 0) return;
+    if (tally_run(g, what, -1).sites == 0) return;
     panel p = {.g = g, .what = what, .y = g->y + 26, .row_h = row_height(g->n_blocks)};
     p.gap = p.row_h >= 6 ? 1 : 0;
     const double h = p.row_h * g->n_blocks;
@@ -142,6 +162,7 @@ void dd_svg_heat(dd_svg *g, dd_quantity what)
     for (int b = 0; b < g->n_blocks; b++) add_block(&p, b);
     add_means(&p);
     dd_str_add(&g->s, "</g>\n");
+    add_switches(&p, h);
     dd_svg_frame(&g->s, (dd_svg_box){DD_SVG_X, p.y, DD_SVG_W, h - p.gap});
     add_block_axis(&p);
     dd_svg_step_axis(g, p.y + h);

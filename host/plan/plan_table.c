@@ -4,7 +4,6 @@
 
 #include "host/base/str.h"
 #include "host/plan/plan_report.h"
-#include "host/plan/report.h"
 
 static void add_rule(dd_str *s, bool with_kept)
 {
@@ -87,19 +86,33 @@ static void add_cond(dd_str *s, dd_cost c)
                 dd_text_macs(dense, c.dense), dd_text_percent(ratio, dd_cost_ratio(c)));
 }
 
-dd_status dd_plan_table(const dd_plan *plan, const dd_model *model, const double *kept, char **out, dd_err *err)
+/* A line wherever the weights become others. */
+static void add_switches(dd_str *s, const dd_plan *plan)
 {
-    const dd_report r = {plan, model, kept};
+    for (int i = 1; i < plan->n_steps; i++) {
+        const dd_plan *now = dd_plan_at(plan, i);
+        char t[DD_NUMBER_TEXT];
+        if (now == dd_plan_at(plan, i - 1)) continue;
+        dd_str_addf(s, "from step %d on (timestep %s) %s, policy %s\n", i, dd_text_timestep(t, plan->rows[i].timestep),
+                    now->arch, now->policy);
+    }
+}
+
+dd_status dd_plan_table(const dd_report *r, char **out, dd_err *err)
+{
+    const dd_plan *plan = r->plan;
     dd_str s = {0};
     *out = NULL;
-    DD_TRY(dd_plan_check_model(plan, model, "plan", err));
-    dd_str_addf(&s, "%s, policy %s, %d step%s\n\n", plan->arch, plan->policy, plan->n_steps,
+    DD_TRY(dd_report_check(r, err));
+    dd_str_addf(&s, "%s, policy %s, %d step%s\n", plan->arch, plan->policy, plan->n_steps,
                 plan->n_steps == 1 ? "" : "s");
-    add_head(&s, kept != NULL);
-    add_steps(&s, &r);
+    add_switches(&s, plan);
+    dd_str_add(&s, "\n");
+    add_head(&s, r->kept != NULL);
+    add_steps(&s, r);
     dd_str_add(&s, "\nMACs per image, both rows of guided steps included; conditioning (adaLN vectors) not included\n");
-    add_cond(&s, dd_report_cond_run(&r));
-    if (!kept && dd_report_routed(&r))
+    add_cond(&s, dd_report_cond_run(r));
+    if (!r->kept && dd_report_routed(r))
         dd_str_add(&s,
                    "token routing is decided on the data: executed counts all tokens of routed sites (upper bound)\n");
     return dd_str_take(&s, out, err);

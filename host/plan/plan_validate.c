@@ -13,6 +13,7 @@ typedef struct place {
     int step, site;
     int stored;  /* latest step that stored a result of this site, or -1 */
     int changed; /* latest step whose guidance differs from the step before it, or -1 */
+    int foreign; /* latest step of another weight set, or -1 */
 } place;
 
 #define CELL_FAIL(at, code, err, fmt, ...)                                                                       \
@@ -46,10 +47,10 @@ static dd_status check_row(const dd_plan *p, int step, const char *what, dd_err 
                        (double)r->timestep);
     if (r->guided != 0 && r->guided != 1)
         return DD_FAIL(err, DD_ERR_FORMAT, "%s: step %d: guided is %d, neither 0 nor 1", what, step, r->guided);
-    if (r->weight_set != 0)
-        return DD_FAIL(err, DD_ERR_UNSUPPORTED,
-                       "%s: step %d: weight set %d: switching between weight sets is not supported yet", what, step,
-                       r->weight_set);
+    const int sets = p->other || p->weight_set ? DD_WEIGHT_SETS : 1;
+    if (r->weight_set < 0 || r->weight_set >= sets)
+        return DD_FAIL(err, DD_ERR_FORMAT, "%s: step %d: weight set %d, but the plan has %s", what, step, r->weight_set,
+                       sets == 1 ? "set 0 alone" : "sets 0 and 1");
     return DD_OK;
 }
 
@@ -90,6 +91,11 @@ static dd_status check_rows(const place *at, const dd_cell *c, dd_err *err)
 static dd_status check_reuse(const place *at, const dd_cell *c, dd_err *err)
 {
     if (c->op != DD_CELL_REUSE_BRANCH && c->op != DD_CELL_REUSE_DELTA && c->op != DD_CELL_REUSE_OUTPUT) return DD_OK;
+    if (at->stored < 0 && at->foreign >= 0)
+        return CELL_FAIL(at, DD_ERR_FORMAT, err,
+                         "%s, but no step after step %d, which has other weights, stores a result of this site "
+                         "(COMPUTE_STORE)",
+                         dd_cell_op_name(c->op), at->foreign);
     if (at->stored < 0)
         return CELL_FAIL(at, DD_ERR_FORMAT, err, "%s, but no earlier step stores a result of this site (COMPUTE_STORE)",
                          dd_cell_op_name(c->op));
@@ -117,9 +123,14 @@ static dd_status check_cell(const place *at, const dd_cell *c, dd_err *err)
 static dd_status check_site(place *at, dd_err *err)
 {
     const dd_plan *p = at->plan;
-    at->stored = at->changed = -1;
+    at->stored = at->changed = at->foreign = -1;
     for (at->step = 0; at->step < p->n_steps; at->step++) {
         const dd_cell *c = dd_plan_cell(p, at->step, at->site);
+        if (!dd_plan_owns(p, at->step)) { /* what it may have stored is of other weights */
+            at->foreign = at->step;
+            at->stored = -1;
+            continue;
+        }
         if (at->step > 0 && p->rows[at->step].guided != p->rows[at->step - 1].guided) at->changed = at->step;
         DD_TRY(check_cell(at, c, err));
         if (c->op == DD_CELL_COMPUTE_STORE) at->stored = at->step;

@@ -36,6 +36,12 @@ dd_status dd_policy_fora(dd_plan *plan, const dd_model *model, int interval, dd_
  * steps; ERR_ARG as above. */
 dd_status dd_policy_l2c(dd_plan *plan, const dd_model *model, const dd_router_table *routers, const char *path,
                         dd_reuse_tokens tokens, dd_err *err);
+/* Feature inheritance (A-SDM, arXiv 2406.00210; the definition is ours) over what other policies have filled: mode=delta|output,
+ * sites=blocks.2-5+blocks.7.mlp (default: blocks, all of them), and the schedule of policy_steps.h says which steps compute
+ * them; at the others they inherit. The first step computes, and so does one where guidance changes. ERR_ARG names what is
+ * wrong, or a plan that reuses results itself. */
+struct dd_policy_values;
+dd_status dd_policy_inherit(dd_plan *plan, const dd_model *model, struct dd_policy_values *values, dd_err *err);
 
 /* What a user writes, "fora:interval=3"; "" asks for nothing. tokens: "" or "frozen", "intersect", "fresh". Applied last. ERR_ARG names what is wrong. */
 dd_status dd_policy_named(dd_plan *plan, const dd_model *model, const char *policy, const char *tokens, dd_err *err);

@@ -43,6 +43,15 @@ static dd_status named_l2c(dd_plan *plan, const dd_model *m, dd_policy_values *v
     return st;
 }
 
+static dd_status named_inherit(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens,
+                               dd_err *err)
+{
+    if (tokens != DD_REUSE_FROZEN)
+        return DD_FAIL(err, DD_ERR_ARG,
+                       "policy inherit asks no token router when it reuses: reuse-tokens frozen alone");
+    return dd_policy_inherit(plan, m, v, err);
+}
+
 static const struct {
     const char *name, *form;
     dd_status (*apply)(dd_plan *plan, const dd_model *m, dd_policy_values *v, dd_reuse_tokens tokens, dd_err *err);
@@ -51,6 +60,7 @@ static const struct {
     {"fora", "fora:interval=N", named_fora, NULL},
     {"l2c", "l2c:router=FILE,threshold=X", named_l2c,
      "policy l2c: routers are trained for the complete model; with the masks of a dynamic one they are untested"},
+    {"inherit", "inherit:mode=delta|output,stride=N", named_inherit, NULL},
 };
 
 dd_status dd_policy_named(dd_plan *plan, const dd_model *m, const char *policy, const char *tokens, dd_err *err)

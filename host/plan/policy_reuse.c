@@ -49,13 +49,19 @@ static void store(dd_cell *c, int read_by, dd_reuse_tokens tokens)
         c->rows = DD_ROWS_MASKED;
 }
 
+/* Does what a row stores serve the next one? Guidance doubles the rows, and results are of the weights that made them. */
+static bool fits(const dd_plan_row *row, const dd_plan_row *before)
+{
+    return row->guided == before->guided && row->weight_set == before->weight_set;
+}
+
 static void fill_site(const dd_reuse *r, dd_plan *p, int site)
 {
     dd_cell *source = NULL;
     for (int s = 0; s < p->n_steps; s++) {
         dd_cell *c = dd_plan_cell(p, s, site);
         const int op = *dd_reuse_op(r, s, site);
-        if (s > 0 && p->rows[s].guided != p->rows[s - 1].guided) source = NULL;
+        if (s > 0 && !fits(&p->rows[s], &p->rows[s - 1])) source = NULL;
         if (source && !dd_cell_op_computes(op)) {
             if (c->op == DD_CELL_SKIP) continue;
             reuse(c, source->op == DD_CELL_SKIP ? DD_CELL_SKIP : op, p->site_units[site], r->tokens);

@@ -24,8 +24,8 @@ static inline uint8_t *dd_reuse_op(const dd_reuse *r, int step, int site)
     return r->ops + (int64_t)step * r->n_sites + site;
 }
 
-/* Lays the table over the plan. Computed cells keep their units and tokens. A reuse without a fill since guidance last changed
- * (stored rows do not fit) computes, and fills; a fill that nobody reads stores nothing. Cells that skip stay so, and
+/* Lays the table over the plan. Computed cells keep their units and tokens. A reuse without a fill since guidance or the weight set
+ * last changed (what is stored does not fit) computes, and fills; a fill that nobody reads stores nothing. Cells that skip stay so, and
  * where the filling step skips, so do those that would reuse it. label ("fora:3") is added to the plan's name. */
 dd_status dd_reuse_apply(const dd_reuse *r, dd_plan *plan, const dd_model *model, const char *label, dd_err *err);
 

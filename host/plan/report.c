@@ -21,8 +21,9 @@ static double share_of_tokens(const dd_report *r, int step, int site)
     return kept >= 0 && kept <= 1 ? kept : 1; /* as cost.c takes it */
 }
 
-dd_tally dd_report_tally(const dd_report *r, dd_quantity what, int step, int block)
+dd_tally dd_report_tally(const dd_report *whole, dd_quantity what, int step, int block)
 {
+    const dd_report *r = dd_report_at(whole, step);
     dd_tally t = {0};
     for (int i = 0; i < r->model->n_sites; i++) {
         const dd_site *site = &r->model->sites[i];
@@ -30,11 +31,11 @@ dd_tally dd_report_tally(const dd_report *r, dd_quantity what, int step, int blo
         if (!counts(site, what) || (block >= 0 && site->block != block)) continue;
         t.sites++;
         t.total += site->units;
-        if (dd_cell_computes(c)) {
+        if (dd_cell_computes(c) && dd_plan_live(r->plan, step, i)) {
             t.computed++;
             t.active += dd_popcount64(c->units);
             t.tokens += share_of_tokens(r, step, i);
-        } else if (c->op != DD_CELL_SKIP) {
+        } else if (!dd_cell_computes(c) && c->op != DD_CELL_SKIP) {
             t.reused++;
         }
     }
@@ -47,8 +48,9 @@ double dd_tally_share(const dd_tally *t, dd_quantity what)
     return t->total > 0 ? (double)t->active / t->total : 0;
 }
 
-dd_cost dd_report_cost(const dd_report *r, int step)
+dd_cost dd_report_cost(const dd_report *whole, int step)
 {
+    const dd_report *r = dd_report_at(whole, step);
     const double *kept = r->kept ? r->kept + (int64_t)step * r->plan->n_sites : NULL;
     return dd_cost_step(r->plan, r->model, step, r->plan->rows[step].guided ? 2 : 1, kept);
 }
@@ -68,7 +70,8 @@ dd_cost dd_report_cond_run(const dd_report *r)
 {
     dd_cost sum = {0};
     for (int s = 0; s < r->plan->n_steps; s++) {
-        const dd_cost c = dd_cost_cond(r->plan, r->model, s, 1);
+        const dd_report *at = dd_report_at(r, s);
+        const dd_cost c = dd_cost_cond(at->plan, at->model, s, 1);
         sum.dense += c.dense;
         sum.executed += c.executed;
     }
@@ -77,12 +80,19 @@ dd_cost dd_report_cond_run(const dd_report *r)
 
 double dd_cost_ratio(dd_cost c) { return c.dense > 0 ? (double)c.executed / (double)c.dense : 0; }
 
+dd_status dd_report_check(const dd_report *r, dd_err *err)
+{
+    DD_TRY(dd_plan_check_model(r->plan, r->model, "plan", err));
+    if (!r->plan->other != !r->other) return DD_FAIL(err, DD_ERR_INTERNAL, "a report of one weight set of two");
+    return r->other ? dd_report_check(r->other, err) : DD_OK;
+}
+
 bool dd_report_routed(const dd_report *r)
 {
     const int64_t n = (int64_t)r->plan->n_steps * r->plan->n_sites;
     for (int64_t i = 0; i < n; i++)
         if (dd_cell_computes(&r->plan->cells[i]) && r->plan->cells[i].rows == DD_ROWS_ROUTED) return true;
-    return false;
+    return r->other && dd_report_routed(r->other);
 }
 
 /* Integer arithmetic, because printf's decimal point depends on the locale. */

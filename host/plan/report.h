@@ -11,11 +11,19 @@
 
 #define DD_NUMBER_TEXT 32
 
-typedef struct dd_report {
+typedef struct dd_report dd_report;
+struct dd_report {
     const dd_plan *plan;
     const dd_model *model;
-    const double *kept; /* [n_steps, n_sites] or NULL: token routing is not known */
-} dd_report;
+    const double *kept;     /* [n_steps, n_sites] or NULL: token routing is not known */
+    const dd_report *other; /* of plan->other; NULL: there is none */
+};
+
+/* The one whose model runs at a step. */
+static inline const dd_report *dd_report_at(const dd_report *r, int step)
+{
+    return r->other && dd_plan_owns(r->other->plan, step) ? r->other : r;
+}
 
 typedef enum dd_quantity {
     DD_HEADS,  /* units of attention sites */
@@ -24,7 +32,7 @@ typedef enum dd_quantity {
 } dd_quantity;
 
 typedef struct dd_tally {
-    int sites, computed, reused; /* what is neither computed nor reused is skipped */
+    int sites, computed, reused; /* what is neither computed nor reused is skipped, or nobody reads it */
     int active, total;           /* units */
     double tokens;               /* sum of the computed sites' shares of tokens */
 } dd_tally;
@@ -41,6 +49,9 @@ dd_cost dd_report_cost_run(const dd_report *r);
 dd_cost dd_report_cond_run(const dd_report *r);
 /* executed / dense, 0 where nothing is to be computed. */
 double dd_cost_ratio(dd_cost c);
+
+/* Are the models those of the plan? */
+dd_status dd_report_check(const dd_report *r, dd_err *err);
 
 /* Some cell has rows that a token router chooses. */
 bool dd_report_routed(const dd_report *r);

@@ -12,8 +12,8 @@ static const dd_bound_terms all_tokens = {&sheet, 2e-6, 1};
 
 static inline dd_bound bound_of(rig *r, const dd_bound_terms *terms)
 {
-    dd_bound b;
-    rig_must(r, dd_bound_compute(&b, &r->spec, r->be->ops, terms, &r->err));
+    dd_bound b = {0};
+    rig_must(r, dd_bound_add(&b, &r->spec, r->be->ops, terms, &r->err));
     return b;
 }
 

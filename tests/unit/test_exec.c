@@ -29,7 +29,7 @@ static dd_structure structure_of(rig *r, int step)
 {
     dd_structure s;
     dd_actions a = actions_of(r);
-    rig_must(r, dd_structure_build(&s, r->model, &a, step, &r->err));
+    rig_must(r, dd_structure_build(&s, r->model, &a, step, false, &r->err));
     dd_actions_free(&a);
     return s;
 }
@@ -85,7 +85,7 @@ static void runs_like(const dd_model *m, const bool *want)
 {
     dd_actions none = {0};
     dd_structure s;
-    assert_int_equal(dd_structure_build(&s, m, &none, 0, NULL), DD_OK);
+    assert_int_equal(dd_structure_build(&s, m, &none, 0, false, NULL), DD_OK);
     assert_int_equal(s.n, m->body.n);
     for (int i = 0; i < s.n; i++) assert_int_equal(s.at[i].runs, want[i]);
     dd_structure_free(&s);

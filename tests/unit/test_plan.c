@@ -94,7 +94,7 @@ static void rules_of_model_and_rows(void **state)
     }
     p->rows[2].timestep = 333;
     p->rows[1].weight_set = 1;
-    refused(f, DD_ERR_UNSUPPORTED, "step 1: weight set 1");
+    refused(f, DD_ERR_FORMAT, "step 1: weight set 1, but the plan has set 0 alone");
     p->rows[1].weight_set = 0;
     p->rows[1].guided = 2;
     refused(f, DD_ERR_FORMAT, "step 1: guided is 2");

@@ -39,11 +39,11 @@ static void json_round_trip(void **state)
     for (int variant = 0; variant < 3; variant++) {
         if (variant == 1) f->plan->rows[3].timestep = -0.0f;
         if (variant == 2) f->plan->rows[3].timestep = 1e-40f;
-        assert_int_equal(dd_plan_to_json(f->plan, f->model, &text, &f->err), DD_OK);
+        assert_int_equal(dd_plan_to_json(f->plan, f->model, NULL, &text, &f->err), DD_OK);
         write_file(f, text);
-        if (dd_plan_read(&q, f->model, f->path, &f->err) != DD_OK) fail_msg("%s", f->err.text);
+        if (dd_plan_read(&q, f->model, NULL, f->path, &f->err) != DD_OK) fail_msg("%s", f->err.text);
         assert_true(dd_plan_hash(q) == dd_plan_hash(f->plan));
-        assert_int_equal(dd_plan_to_json(q, f->model, &again, &f->err), DD_OK);
+        assert_int_equal(dd_plan_to_json(q, f->model, NULL, &again, &f->err), DD_OK);
         assert_string_equal(text, again);
         free(text);
         free(again);
@@ -57,7 +57,7 @@ static void json_is_compact(void **state)
     char *text;
     dd_plan_cell(f->plan, 1, 1)->units = 0x15;
     *dd_plan_cell(f->plan, 1, 3) = (dd_cell){.units = 0x3f, .rows = DD_ROWS_ROUTED, .router = 1};
-    assert_int_equal(dd_plan_to_json(f->plan, f->model, &text, &f->err), DD_OK);
+    assert_int_equal(dd_plan_to_json(f->plan, f->model, NULL, &text, &f->err), DD_OK);
     assert_non_null(
         strstr(text, "{\"timestep\":999,\"guided\":true,\"weight_set\":0,\"cells\":[\n   \"full\", \"full\",\n"));
     assert_non_null(strstr(text, "{\"timestep\":666.25,"));
@@ -67,11 +67,12 @@ static void json_is_compact(void **state)
     free(text);
     char *none;
     dd_plan_cell(f->plan, 1, 1)->units = 0;
-    expect_error(f, dd_plan_to_json(f->plan, f->model, &none, &f->err), DD_ERR_FORMAT, "plan: step 1, blocks.0.mlp");
+    expect_error(f, dd_plan_to_json(f->plan, f->model, NULL, &none, &f->err), DD_ERR_FORMAT,
+                 "plan: step 1, blocks.0.mlp");
     assert_null(none);
     dd_plan_cell(f->plan, 1, 1)->units = 1;
     f->plan->policy[0] = (char)0xff;
-    expect_error(f, dd_plan_to_json(f->plan, f->model, &none, &f->err), DD_ERR_ARG, "policy");
+    expect_error(f, dd_plan_to_json(f->plan, f->model, NULL, &none, &f->err), DD_ERR_ARG, "policy");
 }
 
 /* Replaces `old` once in a good file; what then comes is refused with `part`. */
@@ -100,7 +101,7 @@ static const edit edits[] = {
     {"\"timestep\":999", "\"timestep\":\"9\"", DD_ERR_FORMAT, "steps[0]: \"timestep\" is no number"},
     {"\"timestep\":999,", "", DD_ERR_FORMAT, "steps[0]: \"timestep\" is missing"},
     {"\"guided\":true", "\"guided\":1", DD_ERR_FORMAT, "guided"},
-    {"\"weight_set\":0", "\"weight_set\":3", DD_ERR_UNSUPPORTED, "step 0: weight set 3"},
+    {"\"weight_set\":0", "\"weight_set\":3", DD_ERR_FORMAT, "step 0: weight set 3, but the plan has set 0 alone"},
     {"\"weight_set\":0", "\"weights\":0", DD_ERR_FORMAT, "weights"},
     {"\"full\", ", "", DD_ERR_FORMAT, "steps[0]: 3 cells for 4 sites"},
     {"\"full\"", "\"most\"", DD_ERR_FORMAT, "steps[0].cells[0] (blocks.0.attn) is neither an object nor \"full\""},
@@ -125,7 +126,7 @@ static void json_refusals(void **state)
 {
     fixture *f = *state;
     char *text;
-    assert_int_equal(dd_plan_to_json(f->plan, f->model, &text, &f->err), DD_OK);
+    assert_int_equal(dd_plan_to_json(f->plan, f->model, NULL, &text, &f->err), DD_OK);
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
         const edit *e = &edits[i];
         const char *at = strstr(text, e->old);
@@ -136,7 +137,7 @@ static void json_refusals(void **state)
         write_file(f, changed);
         free(changed);
         dd_plan *q = f->plan;
-        const dd_status st = dd_plan_read(&q, f->model, f->path, &f->err);
+        const dd_status st = dd_plan_read(&q, f->model, NULL, f->path, &f->err);
         if (st != e->want) fail_msg("edit %zu (%s): status %d, %s", i, e->new, (int)st, f->err.text);
         assert_null(q);
         if (!strstr(f->err.text, f->path)) fail_msg("edit %zu does not name the file: %s", i, f->err.text);
@@ -156,7 +157,7 @@ static void json_defaults(void **state)
         "{\"name\":\"blocks.1.attn\",\"units\":6},{\"name\":\"blocks.1.mlp\",\"units\":6}],"
         "\"steps\":[{\"timestep\":5e2,\"guided\":false,\"cells\":[{},{\"rows\":\"ROUTED\"},"
         "{\"op\":\"COMPUTE\",\"units\":\"0X3F\",\"rows\":\"ALL\"},\"full\"]}]}");
-    dd_status st = dd_plan_read(&q, f->model, f->path, &f->err);
+    dd_status st = dd_plan_read(&q, f->model, NULL, f->path, &f->err);
     expect_error(f, st, DD_ERR_FORMAT, "0X3F"); /* one spelling */
     write_file(
         f,
@@ -165,13 +166,13 @@ static void json_defaults(void **state)
         "{\"name\":\"blocks.1.attn\",\"units\":6},{\"name\":\"blocks.1.mlp\",\"units\":6}],"
         "\"steps\":[{\"timestep\":5e2,\"guided\":false,\"cells\":[{},{\"rows\":\"ROUTED\"},"
         "{\"op\":\"COMPUTE\",\"units\":\"0x3F\",\"rows\":\"ALL\"},\"full\"]}]}");
-    st = dd_plan_read(&q, f->model, f->path, &f->err);
+    st = dd_plan_read(&q, f->model, NULL, f->path, &f->err);
     if (st != DD_OK) fail_msg("%s", f->err.text);
     assert_int_equal(dd_plan_cell(q, 0, 0)->units, 0x3f);
     assert_int_equal(dd_plan_cell(q, 0, 1)->router, 0);
     assert_true(q->rows[0].timestep == 500.0f);
     dd_plan_free(&q);
-    expect_error(f, dd_plan_read(&q, f->model, "/nonexistent/p.json", &f->err), DD_ERR_NOT_FOUND,
+    expect_error(f, dd_plan_read(&q, f->model, NULL, "/nonexistent/p.json", &f->err), DD_ERR_NOT_FOUND,
                  "/nonexistent/p.json");
 }
 
@@ -193,10 +194,10 @@ static void json_of_a_large_plan(void **state)
             c->units = 0x5555;
             if (i % 2) c->rows = DD_ROWS_ROUTED, c->router = (int16_t)(i / 2);
         }
-    assert_int_equal(dd_plan_to_json(p, m, &text, &f->err), DD_OK);
+    assert_int_equal(dd_plan_to_json(p, m, NULL, &text, &f->err), DD_OK);
     assert_true(strlen(text) < 1u << 20);
     write_file(f, text);
-    assert_int_equal(dd_plan_read(&q, m, f->path, &f->err), DD_OK);
+    assert_int_equal(dd_plan_read(&q, m, NULL, f->path, &f->err), DD_OK);
     assert_true(dd_plan_hash(p) == dd_plan_hash(q));
     free(text);
     dd_plan_free(&p);

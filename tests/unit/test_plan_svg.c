@@ -51,7 +51,8 @@ static int xml_elements(const char *s)
 static char *picture(fixture *f, const double *kept)
 {
     char *text;
-    if (dd_plan_svg(f->plan, f->model, kept, &text, &f->err) != DD_OK) fail_msg("%s", f->err.text);
+    if (dd_plan_svg(&(dd_report){.plan = f->plan, .model = f->model, .kept = kept}, &text, &f->err) != DD_OK)
+        fail_msg("%s", f->err.text);
     assert_true(xml_elements(text) > 20);
     assert_true(strncmp(text, "<svg xmlns=", 11) == 0);
     assert_null(strstr(text, "nan"));
@@ -101,7 +102,8 @@ static void picture_of_a_plan(void **state)
     assert_non_null(strstr(text, "<title>t=999, block 0: 25 % of the tokens</title>"));
     free(text);
     f->model->id++;
-    expect_error(f, dd_plan_svg(f->plan, f->model, kept, &text, &f->err), DD_ERR_FORMAT, "the plan is for model");
+    expect_error(f, dd_plan_svg(&(dd_report){.plan = f->plan, .model = f->model, .kept = kept}, &text, &f->err),
+                 DD_ERR_FORMAT, "the plan is for model");
     assert_null(text);
 }
 
