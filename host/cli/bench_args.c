@@ -24,7 +24,8 @@ static const cli_option options[] = {
         "executed over dense MACs wanted of tdw and tdw+sdt\n(default 0.5)"),
     ROW(REAL, "tokens", 0, tokens, "X", "0.7", 0.01, 0.99, "share of tokens that the routers of random models keep"),
     ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N, l2c:router=FILE,threshold=X or\ninherit:mode=delta,stride=N, over every case; needs --vs-dense"),
+        "fora:interval=N, l2c:router=FILE,threshold=X or\ninherit:mode=delta,stride=N, over every case; needs "
+        "--vs-dense"),
     CLI_SWITCH_ROW(bench_args),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),

@@ -33,18 +33,18 @@ static const cli_option options[] = {
     CLI_TALK_ROWS(convert_args),
 };
 
-static const cli_spec spec = {
-    "convert",
-    "IN OUT|OUT.json [flags]",
-    "Writes a checkpoint of any format that can be read as one safetensors file or as a folder of diffusers, and prints its\n"
-    "SHA-256; or routers of Learning-to-Cache as JSON, or as a plan.",
-    options,
-    (int)(sizeof options / sizeof options[0]),
-    "IN OUT",
-    "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
-    "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
-    "  dydit convert DiT-XL-2-256x256.pt transformer --layout diffusers\n"
-    "  dydit convert DDIM20_router.pt plan.json --ckpt DiT-XL-2-256x256.pt --steps 20\n"};
+static const cli_spec spec = {"convert",
+                              "IN OUT|OUT.json [flags]",
+                              "Writes a checkpoint of any format that can be read as one safetensors file or as a "
+                              "folder of diffusers, and prints its\n"
+                              "SHA-256; or routers of Learning-to-Cache as JSON, or as a plan.",
+                              options,
+                              (int)(sizeof options / sizeof options[0]),
+                              "IN OUT",
+                              "  dydit convert new_dydit0.7.pt dydit.safetensors\n"
+                              "  dydit convert 0400000.pt small.safetensors --which ema --dtype bf16\n"
+                              "  dydit convert DiT-XL-2-256x256.pt transformer --layout diffusers\n"
+                              "  dydit convert DDIM20_router.pt plan.json --ckpt DiT-XL-2-256x256.pt --steps 20\n"};
 
 static int run(const convert_args *a, const cli_args *args, dydit_ctx *ctx)
 {
