@@ -84,9 +84,9 @@ static void take_ops(rig *r, const float *ops)
         c->op = (uint8_t)ops[i];
         if (!dd_cell_computes(c)) c->rows = DD_ROWS_ALL, c->router = -1;
     }
-    rig_must(r, dd_plan_to_json(r->plan, r->model, &text, &r->err));
+    rig_must(r, dd_plan_to_json(r->plan, r->model, NULL, &text, &r->err));
     dd_plan_free(&r->plan);
-    rig_must(r, dd_plan_read(&r->plan, r->model, write_file("plan.json", text), &r->err));
+    rig_must(r, dd_plan_read(&r->plan, r->model, NULL, write_file("plan.json", text), &r->err));
     r->spec.plan = r->plan;
 }
 
