@@ -59,6 +59,6 @@ refused 3 'missing.st' "${plan[@]}" --switch 400:missing.st
 refused 3 'changes to the weights of another model' "${draw[@]}" --plan q.json --latents-out x.st
 refused 3 'but the switch is at 600' "${draw[@]}" --plan q.json --switch "600:$D64" --latents-out x.st
 refused 2 'chosen cost is of one model' bench --ckpt "$first" --switch "400:$D64" --mode tdw --dry-run
-sed '/"timestep":375/,/\]}/s/"op":"COMPUTE_STORE"/"op":"REUSE_OUTPUT"/' q.json >across.json
+sed '/"timestep":375/,/\]}/{s/"op":"COMPUTE_STORE"/"op":"REUSE_OUTPUT"/;s/,"rows":"ROUTED","router":[0-9]*//}' q.json >across.json
 refused 3 'across.json: step 4, blocks.1.mlp: REUSE_OUTPUT, but no step after step 3, which has other weights' \
     "${plan[@]:0:3}" --plan across.json --switch "400:$D64"
