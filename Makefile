@@ -507,7 +507,7 @@ $(EMU_SO): $(EMU_PLUGIN_OBJ) $(EMU_PLUGIN_CXX) $(PLUGIN_SHARED) $(EMU_LT) $(EMU_
 	@echo '$(filter %.o %.a,$^) -lm -pthread' >$(B)/emu/plugin.inputs # as link_emu does
 	$(Q)$(CXX) $(SAN) $(PLUGIN_LINK) $(filter %.o %.a,$^) -lm -pthread
 
-EMU_PLUGIN_TESTS := $(B)/emu/test_plugin $(B)/emu/test_graph
+EMU_PLUGIN_TESTS := $(B)/emu/test_plugin $(B)/emu/test_graph $(B)/emu/test_conv
 # Stands in for a profiler.
 EMU_NVTX := $(B)/emu/libnvtx-record.so
 $(O)/tests/emu/nvtx/%.o: INC = -isystem $(CUDA_INC)

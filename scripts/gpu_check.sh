@@ -31,6 +31,7 @@ demo         check 60  letters of the demo model, against the CPU
 tune         time  40  dydit tune, where there is: which engine is faster for each dense GEMM
 bench_xl     time  110 DyDiT-XL/2: dense, 70 % and 50 %, batches 1 to 64
 shapes       check 120 every op, all cases, with the widths of published models
+cudnn        check 60  convolutions by cuDNN against the reference and diffusers, where it is
 memcheck     check 45  small cases under compute-sanitizer, memory
 racecheck    check 45  the same, races
 torch        time  100 PyTorch on the same shapes: eager, masked, compiled
@@ -124,7 +125,7 @@ run() {
     esac
     # A check that was cut has not passed, nor has one that could not run, but for want of a tool or of instructions.
     case $kind/$word/$name in
-    check/skipped/*check | check/skipped/wgmma) ;;
+    check/skipped/*check | check/skipped/wgmma | check/skipped/cudnn) ;;
     */FAILED/* | check/cut/* | check/skipped/*) failed="$failed $name" ;;
     esac
     say "$(printf '%-9s %-12s %4d s  %s' $word "$name" $((SECONDS - began)) "$(tail -n 1 "$out/$name.log" | cut -c 1-120)")"

@@ -45,6 +45,16 @@ part_wgmma() {
     "$bin/checkkernel" --impl="${backend}_wgmma" --op=gemm "${cases[@]}"
 }
 
+# Every plan that is made takes the library about a second.
+part_cudnn() {
+    local cases=(--full)
+    [ -z "$quick" ] || cases=(--quick --most=20000)
+    "$dydit" info --backend "$backend" | grep -q '^  cuDNN [0-9]' || skip "there is no cuDNN that can be used"
+    [ -n "$quick" ] || DYDIT_PLUGIN_PATH=$bin DYDIT_TEST_BACKEND=$backend DYDIT_TEST_VAE_ENGINE=cudnn CMOCKA_MESSAGE_OUTPUT=TAP \
+        "$bin/test_golden_vae" || { echo "failed: golden_vae"; exit 1; }
+    "$bin/checkkernel" --impl="${backend}_dnn" --op=conv2d "${cases[@]}"
+}
+
 part_shapes() {
     [ -z "$quick" ] || { check_kernels --full --op=unpatchify,guide,solve,copy --most=20000; return; }
     check_kernels --full

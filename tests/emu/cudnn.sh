@@ -63,7 +63,7 @@ fi
 
 # ---- the op, as it is and with faults --------------------------------------------------------------------------------
 
-build release all unit emu build/release/emu/checkkernel || exit 0
+build release all unit emu build/release/emu/{checkkernel,test_conv} || exit 0
 checkkernel=$root/build/release/emu/checkkernel
 
 # cases PROGRAM LEAST SETTING OPTIONS...: all pass, and so many are not left to the own kernel
@@ -117,6 +117,7 @@ fault "half the channels" 'CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH' '(tensor){UID_
 
 program "golden_vae" DYDIT_PLUGIN_PATH="$root/build/release" DYDIT_TEST_BACKEND=emu DYDIT_TEST_VAE_ENGINE=cudnn \
     CMOCKA_MESSAGE_OUTPUT=TAP build/release/tests/unit/test_golden_vae
+program "graphs" DYDIT_PLUGIN_PATH="$root/build/release" build/release/emu/test_conv
 # decode ENGINE PRECISION FLAGS...: ENGINE-PRECISION.st
 decode() {
     "$dydit" decode --backend emu --vae "$vae" --in "$vae" --in-prefix golden. -q --vae-engine "$1" --precision "$2" \

@@ -46,8 +46,8 @@ export PATH=$tmp/tools:$PATH
 cd "$tmp" || exit 1
 "$bundle/scripts/gpu_check.sh" --backend emu --quick --out "$tmp/check" >out 2>&1 </dev/null
 verdict $? "all parts: $(grep -c -E '^(passed|measured) ' out) of them, $(sed -n 's/^everything.*; //p' out)" out
-[ "$(grep -c '^passed ' check/summary.txt)" = 7 ]
-verdict $? "seven parts check values" check/summary.txt
+[ "$(grep -c '^passed ' check/summary.txt)" = 8 ]
+verdict $? "eight parts check values" check/summary.txt
 ! grep -E '^(FAILED|cut) ' check/summary.txt
 verdict $? "none failed, none was cut" check/summary.txt
 for f in xl-1 l b s profile fp32; do
