@@ -36,6 +36,7 @@ uint32_t weight(const Fiber *f)
 uint32_t whole_block()
 {
     uint32_t n = (grid.n_threads + 31) / 32 * 32;
+    if (live_threads() == grid.n_threads) return n; // asked for at every arrival
     for (uint32_t i = 0; i < grid.n_threads; i++)
         if (thread_at(i)->state == EXITED) n -= weight(thread_at(i));
     return n;

@@ -68,6 +68,9 @@ void multiply_exact(Tiles &x, int k)
     }
 }
 
+// |e| < 1023; ldexp would be a sixth of the time.
+double power_of_two(int e) { return as<double>(static_cast<uint64_t>(1023 + e) << 52); }
+
 // The exponent of a finite number, -1023 for zero.
 int exponent(double x) { return static_cast<int>(as<uint64_t>(x) >> 52 & 2047) - 1023; }
 
@@ -83,10 +86,10 @@ float add_truncating(const double *terms, int n, int extra_bits)
     if (!isfinite(plain)) return canonical(static_cast<float>(plain));
     if (top == -1023) return static_cast<float>(plain);
     const int last = top - 23 - extra_bits;
-    const double up = ldexp(1, -last); // |last| < 350: products of floats
+    const double up = power_of_two(-last); // |last| < 350: products of floats
     int64_t sum = 0;
     for (int i = 0; i < n; i++) sum += static_cast<int64_t>(terms[i] * up);
-    const double x = round_bits(ldexp(static_cast<double>(sum), last), 24, -126, rz);
+    const double x = round_bits(static_cast<double>(sum) * power_of_two(last), 24, -126, rz);
     return static_cast<float>(x);
 }
 

@@ -67,7 +67,7 @@ void meet(uint32_t mask, Share &share, bool aligned, bool orders, const Site *si
     if (m.arrived == 0) {
         m.mask = mask;
         m.site = site;
-    } else if (m.mask != mask || (aligned ? m.site != site : strcmp(m.site->op, site->op) != 0)) {
+    } else if (m.mask != mask || (m.site != site && (aligned || strcmp(m.site->op, site->op) != 0))) {
         fail(site, "lane %u is here with mask %08x, others of warp %u are at %s:%d: %s with mask %08x", f->lane, full,
              f->warp, m.site->file, m.site->line, m.site->op, m.mask);
     }
