@@ -20,6 +20,14 @@ int dd_node_uses(const dd_model *m, const dd_step_node *node, dd_use *uses)
     const dd_node *d = &node->node;
     const bool route = d->op == DD_OP_route;
     int n = 0;
+    if (d->op == DD_OP_depth_average) {
+        const dd_average *a = &m->averages[d->average];
+        for (int i = 0; i < a->n; i++) uses[n++] = (dd_use){a->src[i], true, false};
+    }
+    if (node->norm) {
+        uses[n++] = (dd_use){node->norm->dst, false, true};
+        uses[n++] = (dd_use){m->buf_cond, true, false};
+    }
     if (d->src >= 0) uses[n++] = (dd_use){d->src, true, false};
     if (d->dst >= 0) uses[n++] = (dd_use){d->dst, adds_to_dst(d), true};
     if (reads_cond(d)) uses[n++] = (dd_use){m->buf_cond, true, false};
@@ -165,6 +173,22 @@ static void drop_dead(const dd_model *m, dd_structure *s, bool *live)
     }
 }
 
+/* An adaln of all rows behind the average whose result it reads becomes part of it. */
+static void join_norms(dd_structure *s)
+{
+    dd_step_node *last = NULL; /* that runs */
+    for (int i = 0; i < s->n; i++) {
+        dd_step_node *node = &s->at[i];
+        if (!node->runs) continue;
+        if (last && last->node.op == DD_OP_depth_average && node->node.op == DD_OP_adaln && node->idx < 0 &&
+            node->node.src == last->node.dst) {
+            last->norm = &node->node;
+            node->runs = false;
+        }
+        last = node;
+    }
+}
+
 dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_actions *actions, int step, dd_err *err)
 {
     const build b = {out, m, actions, step};
@@ -177,6 +201,7 @@ dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_acti
     }
     for (int i = 0; i < m->body.n; i++) add_node(&b, &m->body.at[i]);
     drop_dead(m, out, live);
+    join_norms(out);
     free(live);
     return DD_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Plans that keep and reuse results, against the goldens on every backend: the op tables of FORA, and every step of runs
- * under FORA, Learning-to-Cache and plans drawn at random, with and without DyDiT's masks. */
+ * under FORA, Learning-to-Cache and plans drawn at random, with and without DyDiT's masks and depth-weighted averages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,8 @@
 
 #define DIT "tests/golden/policy_dit_d32_h2_p2.safetensors"
 #define DYDIT "tests/golden/policy_dydit_d32_h2_p2.safetensors"
+#define DENSE "tests/golden/denseformer_d32_h2_1x1.safetensors"
+#define DENSE_PLANS "tests/golden/denseformer_plans.safetensors"
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
 /* Of the largest magnitude. The public code in float32 is up to 1.9e-6 and 1.4e-5 from the goldens. */
@@ -43,6 +45,11 @@ static const policy_run runs[] = {
     {DYDIT, "fora3_fresh", "10", false, 3, DD_REUSE_FRESH, 3, 2},
     {DYDIT, "l2c5", "10", true, 0, DD_REUSE_FROZEN, 0, 2},
     {DYDIT, "free", "8", false, 0, DD_REUSE_FROZEN, 0, 2},
+    {DENSE, "dense", "8", true, 0, DD_REUSE_FROZEN, 1, 2},
+    {DENSE, "fora2", "8", false, 2, DD_REUSE_FROZEN, 2, 2},
+    {DENSE_PLANS, "fora3_intersect", "10", true, 3, DD_REUSE_INTERSECT, 2, 2},
+    {DENSE_PLANS, "fora3_fresh", "10", true, 3, DD_REUSE_FRESH, 3, 2},
+    {DENSE_PLANS, "free", "10", true, 0, DD_REUSE_FROZEN, 0, 2},
 };
 
 static float *values(const golden *g, const policy_run *run, const char *what, size_t *n)
@@ -108,7 +115,7 @@ static rig open_run(const policy_run *run, const golden *g, const char *backend)
     } else {
         take_ops(&r, ops);
     }
-    if (strcmp(run->file, DYDIT) == 0) {
+    if (r.model->cfg.dynamic) {
         same_units(g, run, &r, "heads", 0);
         same_units(g, run, &r, "groups", 1);
     }
