@@ -19,13 +19,8 @@ static void read_weights(dd_history *h, int unit)
     h->alphas[unit] = dd_build_const(b, name);
     const float *w = dd_build_values(b, h->alphas[unit]);
     const int n = dd_dwa_weights(c, unit);
-    for (int i = 0; w && i < n; i++) {
-        if (!dd_f32_finite(w[i])) {
-            b->st = DD_FAIL(b->err, DD_ERR_FORMAT, "%s: tensor %s: weight %d is not finite", b->m->path, name, i);
-            return;
-        }
-        if (i < n - 1 && w[i] != 0) h->last[source_unit(&c->dwa, unit, n, i)] = unit;
-    }
+    for (int i = 0; w && i < n - 1; i++)
+        if (w[i] != 0) h->last[source_unit(&c->dwa, unit, n, i)] = unit;
 }
 
 void dd_history_open(dd_history *h, dd_builder *b, int x)
