@@ -121,7 +121,7 @@ static int unrouted_cells(const dydit_result *r, int *cells)
             const dd_cell *c = dd_plan_cell(plan, t, s);
             if (m->sites[s].kind != DD_SITE_MLP) continue;
             *cells += 1;
-            n += dd_cell_computes(c) && c->rows == DD_ROWS_ALL && dd_plan_live(plan, t, s);
+            n += dd_cell_computes(c) && c->rows == DD_ROWS_ALL && dd_plan_live(plan, m, t, s);
         }
     }
     return n;

@@ -58,7 +58,7 @@ static void add_shares(const dd_report *whole, dydit_stats *s)
         for (int i = 0; i < m->n_sites; i++) {
             const dd_cell *c = dd_plan_cell(r->plan, t, i);
             const int mlp = m->sites[i].kind == DD_SITE_MLP;
-            const int runs = dd_cell_computes(c) && dd_plan_live(r->plan, t, i);
+            const int runs = dd_cell_computes(c) && dd_plan_live(r->plan, m, t, i);
             sites[mlp]++;
             if (runs) units[mlp] += (double)dd_popcount64(c->units) / m->sites[i].units;
             if (runs && mlp) tokens += r->kept[(size_t)t * (size_t)m->n_sites + (size_t)i];

@@ -180,6 +180,19 @@ typedef struct dd_adaln_args {
     float eps; /* > 0, added to the variance */
 } dd_adaln_args;
 
+#define DD_MAX_SOURCES 64
+
+/* y = sum over i of weight[i] * x[i], the outputs of blocks and the embedded tokens, in the order of i; in the same pass
+ * adaln of y, all rows of it. */
+typedef struct dd_depth_average_args {
+    const float *x[DD_MAX_SOURCES]; /* [R*S,D] each */
+    float weight[DD_MAX_SOURCES];
+    float *y;  /* [R*S,D], may be one of the x */
+    int32_t n; /* of the x, at least 1 */
+    int32_t r, s, d;
+    dd_adaln_args norm; /* of its x, which is y, and of the same r, s, d; without a list. norm.y NULL: not wanted */
+} dd_depth_average_args;
+
 typedef enum dd_epilogue {
     DD_EPI_BIAS,     /* c[i,:] = acc + bias */
     DD_EPI_GELU,     /* c[i,:] = gelu_tanh(acc + bias) */

@@ -24,7 +24,7 @@ static dd_status find_reads(bool *reads, int *n_reads, const dd_cond *c, const d
     memset(reads, 0, (size_t)c->n_vectors * sizeof *reads);
     for (int i = 0; i < s.n; i++) {
         int64_t at[DD_MAX_VECTORS];
-        const int n = s.at[i].runs ? dd_node_vectors(&s.at[i].node, at) : 0;
+        const int n = s.at[i].runs ? dd_node_vectors(&s.at[i], at) : 0;
         for (int v = 0; v < n; v++) reads[at[v] / d] = true;
     }
     dd_structure_free(&s);

@@ -11,7 +11,8 @@
 typedef struct lowering {
     const dd_binding *b;
     const dd_model *m;
-    int rows; /* of this program */
+    int rows;   /* of this program */
+    int sum_of; /* buffer that the last op, a gated_add, adds to; -1: it is none */
     dd_program *out;
     dd_err *err;
 } lowering;
@@ -63,14 +64,13 @@ static void fill_patch_embed(const lowering *l, const dd_node *n, dd_patch_embed
                                .d = c->hidden_size};
 }
 
-static void fill_adaln(const lowering *l, const dd_step_node *node, dd_adaln_args *a)
+static void fill_adaln(const lowering *l, const dd_node *n, dd_row_list rows, dd_adaln_args *a)
 {
-    const dd_node *n = &node->node;
     *a = (dd_adaln_args){.x = l->b->buffer[n->src],
                          .y = l->b->buffer[n->dst],
                          .y_format = dd_spec_format(l->b->spec, n->dst),
                          .ldy = dd_spec_ld(l->b->spec, n->dst),
-                         .rows = row_list(l, node),
+                         .rows = rows,
                          .cond = cond_table(l->b),
                          .shift = n->mod[0],
                          .scale = n->mod[1],
@@ -78,6 +78,18 @@ static void fill_adaln(const lowering *l, const dd_step_node *node, dd_adaln_arg
                          .s = l->m->cfg.tokens,
                          .d = l->m->cfg.hidden_size,
                          .eps = n->eps};
+}
+
+static void fill_depth_average(const lowering *l, const dd_step_node *node, dd_depth_average_args *a)
+{
+    const dd_average *sum = &l->m->averages[node->node.average];
+    *a = (dd_depth_average_args){.y = l->b->buffer[node->node.dst],
+                                 .n = sum->n,
+                                 .r = l->rows,
+                                 .s = l->m->cfg.tokens,
+                                 .d = l->m->cfg.hidden_size};
+    for (int i = 0; i < sum->n; i++) a->x[i] = l->b->buffer[sum->src[i]], a->weight[i] = sum->weight[i];
+    if (node->norm) fill_adaln(l, node->norm, (dd_row_list){NULL, NULL}, &a->norm);
 }
 
 static void fill_gemm(const lowering *l, const dd_step_node *node, dd_gemm_args *a, int m)
@@ -162,10 +174,10 @@ static dd_branch branch(const lowering *l, const dd_step_node *node)
 }
 
 /* Sums that follow each other go over x once. */
-static bool joins(const dd_op *last, const dd_step_node *node)
+static bool joins(const lowering *l, const dd_step_node *node)
 {
-    return last && last->id == DD_OP_gated_add && node->node.op == DD_OP_gated_add &&
-           last->args.gated_add.n < DD_MAX_BRANCHES;
+    return l->out->n_ops > 0 && node->node.op == DD_OP_gated_add && l->sum_of == node->node.dst &&
+           l->out->ops[l->out->n_ops - 1].args.gated_add.n < DD_MAX_BRANCHES;
 }
 
 static void fill_gated_add(const lowering *l, const dd_step_node *node, dd_gated_add_args *a)
@@ -230,6 +242,7 @@ static dd_status append(lowering *l, dd_op_id id, int site, const char *label, d
                        dd_op_name(id));
     *op = &l->out->ops[l->out->n_ops++];
     **op = (dd_op){.id = id, .site = site, .weight = -1, .label = label};
+    l->sum_of = -1;
     return DD_OK;
 }
 
@@ -240,7 +253,7 @@ static dd_status append_trace(lowering *l, const dd_node *n)
     const int64_t count = (int64_t)l->rows * l->m->cfg.tokens * l->m->cfg.hidden_size;
     DD_TRY(append(l, DD_OP_copy, -1, "trace", &op));
     op->args.copy = (dd_copy_args){.dst = l->b->hidden + n->block_end * count,
-                                   .src = l->b->buffer[l->m->buf_x],
+                                   .src = l->b->buffer[n->dst],
                                    .bytes = (size_t)count * sizeof(float)};
     return DD_OK;
 }
@@ -248,16 +261,18 @@ static dd_status append_trace(lowering *l, const dd_node *n)
 static dd_status append_node(lowering *l, const dd_step_node *node, int gemm_rows)
 {
     const dd_node *n = &node->node;
-    dd_op *op = l->out->n_ops > 0 ? &l->out->ops[l->out->n_ops - 1] : NULL;
-    if (joins(op, node)) {
-        op->args.gated_add.branch[op->args.gated_add.n++] = branch(l, node);
+    dd_op *op = NULL;
+    if (joins(l, node)) {
+        dd_gated_add_args *sum = &l->out->ops[l->out->n_ops - 1].args.gated_add;
+        sum->branch[sum->n++] = branch(l, node);
         return DD_OK;
     }
     DD_TRY(append(l, n->op, n->site, node->label, &op));
     op->weight = n->weight;
     switch (n->op) {
     case DD_OP_patch_embed: fill_patch_embed(l, n, &op->args.patch_embed); break;
-    case DD_OP_adaln: fill_adaln(l, node, &op->args.adaln); break;
+    case DD_OP_adaln: fill_adaln(l, n, row_list(l, node), &op->args.adaln); break;
+    case DD_OP_depth_average: fill_depth_average(l, node, &op->args.depth_average); break;
     case DD_OP_gemm: fill_gemm(l, node, &op->args.gemm, gemm_rows); break;
     case DD_OP_gated_add: fill_gated_add(l, node, &op->args.gated_add); break;
     case DD_OP_attention: fill_attention(l, n, &op->args.attention); break;
@@ -267,6 +282,7 @@ static dd_status append_node(lowering *l, const dd_step_node *node, int gemm_row
     case DD_OP_copy: fill_copy(l, n, &op->args.copy); break;
     default: return DD_FAIL(l->err, DD_ERR_INTERNAL, "node %s has an op that models do not use", node->label);
     }
+    l->sum_of = n->op == DD_OP_gated_add ? n->dst : -1;
     return DD_OK;
 }
 
@@ -355,13 +371,14 @@ done:
 dd_status dd_lower_count(int *n_ops, const dd_run_spec *spec, const dd_actions *actions, int step, dd_err *err)
 {
     dd_structure s;
-    int joined = 0; /* sums in the last op, 0: it is none */
+    int joined = 0, onto = -1; /* sums in the last op, 0: it is none; what they are added to */
     DD_TRY(dd_structure_build(&s, spec->model, actions, step, spec->want_hidden, err));
     *n_ops = (spec->plan->rows[step].guided ? 1 : 0) + spec->draw_noise + (spec->coefs != NULL);
     for (int i = 0; i < s.n; i++) {
         const bool sum = s.at[i].node.op == DD_OP_gated_add, traced = spec->want_hidden && s.at[i].node.block_end >= 0;
-        if (s.at[i].runs && sum && joined > 0 && joined < DD_MAX_BRANCHES) joined++;
-        else if (s.at[i].runs) joined = sum, ++*n_ops;
+        const bool joins = sum && joined > 0 && joined < DD_MAX_BRANCHES && onto == s.at[i].node.dst;
+        if (s.at[i].runs && joins) joined++;
+        else if (s.at[i].runs) joined = sum, onto = s.at[i].node.dst, ++*n_ops;
         if (traced) joined = 0, ++*n_ops;
     }
     dd_structure_free(&s);

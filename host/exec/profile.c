@@ -10,13 +10,11 @@
 const char *dd_kind_name(dd_op_kind kind)
 {
     static const char *const names[DD_KIND_COUNT] = {
-        [DD_KIND_COND] = "cond",   [DD_KIND_EMBED] = "embed",
-        [DD_KIND_ADALN] = "adaln", [DD_KIND_QKV] = "qkv",
-        [DD_KIND_PROJ] = "proj",   [DD_KIND_ROUTE] = "route",
-        [DD_KIND_FC1] = "fc1",     [DD_KIND_FC2] = "fc2",
-        [DD_KIND_ADD] = "add",     [DD_KIND_FINAL] = "final",
-        [DD_KIND_GUIDE] = "guide", [DD_KIND_SOLVE] = "solve",
-        [DD_KIND_OTHER] = "other", [DD_KIND_ATTENTION] = "attention",
+        [DD_KIND_COND] = "cond",   [DD_KIND_EMBED] = "embed",     [DD_KIND_ADALN] = "adaln",
+        [DD_KIND_QKV] = "qkv",     [DD_KIND_PROJ] = "proj",       [DD_KIND_ROUTE] = "route",
+        [DD_KIND_FC1] = "fc1",     [DD_KIND_FC2] = "fc2",         [DD_KIND_ADD] = "add",
+        [DD_KIND_FINAL] = "final", [DD_KIND_GUIDE] = "guide",     [DD_KIND_SOLVE] = "solve",
+        [DD_KIND_OTHER] = "other", [DD_KIND_AVERAGE] = "average", [DD_KIND_ATTENTION] = "attention",
     };
     return kind < DD_KIND_COUNT ? names[kind] : "?";
 }
@@ -42,6 +40,7 @@ dd_op_kind dd_kind_of(const dd_op *op)
     case DD_OP_gemm: return gemm_kind(op->label);
     case DD_OP_attention: return DD_KIND_ATTENTION;
     case DD_OP_gated_add: return DD_KIND_ADD;
+    case DD_OP_depth_average: return DD_KIND_AVERAGE;
     case DD_OP_route: return DD_KIND_ROUTE;
     case DD_OP_guide: return DD_KIND_GUIDE;
     case DD_OP_solve: return DD_KIND_SOLVE;

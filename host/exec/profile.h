@@ -17,7 +17,8 @@ typedef enum dd_op_kind {
     DD_KIND_ROUTE,
     DD_KIND_FC1,
     DD_KIND_FC2,
-    DD_KIND_ADD, /* stored branches onto the tokens */
+    DD_KIND_ADD,     /* stored branches onto the tokens */
+    DD_KIND_AVERAGE, /* depth-weighted averages, with the adaln that follows */
     DD_KIND_FINAL,
     DD_KIND_GUIDE,
     DD_KIND_SOLVE,

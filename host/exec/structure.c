@@ -9,8 +9,9 @@ static bool adds_to_dst(const dd_node *n)
     return n->op == DD_OP_gated_add || (n->op == DD_OP_gemm && n->epilogue == DD_EPI_RESIDUAL);
 }
 
-int dd_node_vectors(const dd_node *n, int64_t *at)
+int dd_node_vectors(const dd_step_node *node, int64_t *at)
 {
+    const dd_node *n = node->norm ? node->norm : &node->node;
     const bool gated = n->op == DD_OP_gated_add ? n->mod[0] >= 0 : n->op == DD_OP_gemm && adds_to_dst(n);
     const int count = n->op == DD_OP_adaln ? 2 : gated;
     for (int i = 0; i < count; i++) at[i] = n->mod[i];
@@ -23,9 +24,14 @@ int dd_node_uses(const dd_model *m, const dd_step_node *node, dd_use *uses)
     const bool route = d->op == DD_OP_route;
     int64_t vectors[DD_MAX_VECTORS];
     int n = 0;
+    if (d->op == DD_OP_depth_average) {
+        const dd_average *a = &m->averages[d->average];
+        for (int i = 0; i < a->n; i++) uses[n++] = (dd_use){a->src[i], true, false};
+    }
+    if (node->norm) uses[n++] = (dd_use){node->norm->dst, false, true};
     if (d->src >= 0) uses[n++] = (dd_use){d->src, true, false};
     if (d->dst >= 0) uses[n++] = (dd_use){d->dst, adds_to_dst(d), true};
-    if (dd_node_vectors(d, vectors) > 0) uses[n++] = (dd_use){m->buf_cond, true, false};
+    if (dd_node_vectors(node, vectors) > 0) uses[n++] = (dd_use){m->buf_cond, true, false};
     if (node->idx >= 0) uses[n++] = (dd_use){node->idx, !route, route};
     if (node->count >= 0) uses[n++] = (dd_use){node->count, !route, route};
     if (node->change >= 0) uses[n++] = (dd_use){node->change, false, true};
@@ -155,7 +161,7 @@ static void drop_dead(const dd_model *m, dd_structure *s, bool traced, bool *liv
     for (int b = 0; b < dd_buffer_count(m); b++) live[b] = outlives(m, b);
     for (int i = s->n - 1; i >= 0; i--) {
         dd_step_node *node = &s->at[i];
-        if (traced && node->node.block_end >= 0) live[m->buf_x] = true;
+        if (traced && node->node.block_end >= 0) live[node->node.dst] = true;
         if (!node->runs) continue;
         const int n = dd_node_uses(m, node, uses);
         bool needed = false;
@@ -166,6 +172,22 @@ static void drop_dead(const dd_model *m, dd_structure *s, bool traced, bool *liv
             if (uses[u].write && !uses[u].read && !outlives(m, uses[u].buffer)) live[uses[u].buffer] = false;
         for (int u = 0; u < n; u++)
             if (uses[u].read) live[uses[u].buffer] = true;
+    }
+}
+
+/* An adaln of all rows behind the average whose result it reads becomes part of it. */
+static void join_norms(dd_structure *s)
+{
+    dd_step_node *last = NULL; /* that runs */
+    for (int i = 0; i < s->n; i++) {
+        dd_step_node *node = &s->at[i];
+        if (!node->runs) continue;
+        if (last && last->node.op == DD_OP_depth_average && node->node.op == DD_OP_adaln && node->idx < 0 &&
+            node->node.src == last->node.dst) {
+            last->norm = &node->node;
+            node->runs = false;
+        }
+        last = node;
     }
 }
 
@@ -182,6 +204,7 @@ dd_status dd_structure_build(dd_structure *out, const dd_model *m, const dd_acti
     }
     for (int i = 0; i < m->body.n; i++) add_node(&b, &m->body.at[i]);
     drop_dead(m, out, traced, live);
+    join_norms(out);
     free(live);
     return DD_OK;
 }

@@ -22,9 +22,10 @@ typedef struct dd_step_node {
     dd_node node;      /* gated_add: src is added to dst, with the gate at mod[0] (-1: none); copy: src to dst */
     const char *label; /* borrowed from the model */
     bool runs;
-    int idx, count; /* buffers of the rows it works on, or that a router writes; -1: all rows */
-    int change;     /* gated_add: buffer that gets what is added, or -1 */
-    bool masked;    /* gated_add: by the mask of the site's router */
+    int idx, count;      /* buffers of the rows it works on, or that a router writes; -1: all rows */
+    int change;          /* gated_add: buffer that gets what is added, or -1 */
+    bool masked;         /* gated_add: by the mask of the site's router */
+    const dd_node *norm; /* depth_average: the adaln of what it writes, which it does as well; NULL: none */
 } dd_step_node;
 
 typedef struct dd_structure {
@@ -38,14 +39,14 @@ typedef struct dd_use {
     bool read, write;
 } dd_use;
 
-#define DD_MAX_USES 8
+#define DD_MAX_USES (8 + DD_MAX_SOURCES)
 #define DD_MAX_VECTORS 2
 
 /* Accesses of a node; returns how many (at most DD_MAX_USES). */
 int dd_node_uses(const dd_model *model, const dd_step_node *node, dd_use *uses);
 
 /* Offsets of the vectors that a node reads in a row of the conditioning table, at [DD_MAX_VECTORS]; returns how many. */
-int dd_node_vectors(const dd_node *node, int64_t *at);
+int dd_node_vectors(const dd_step_node *node, int64_t *at);
 
 /* True if both steps run the same ops on the same number of rows. */
 bool dd_same_structure(const dd_plan *plan, const dd_actions *actions, int step_a, int step_b);

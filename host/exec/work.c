@@ -66,6 +66,16 @@ static dd_work adaln(const dd_adaln_args *a, const dd_work_at *at)
                      .launches = 1};
 }
 
+static dd_work depth_average(const dd_depth_average_args *a, const dd_work_at *at)
+{
+    const uint64_t tokens = u(a->r) * u(a->s) * u(a->d);
+    dd_work out = {.read = u(a->n) * tokens * F32, .written = tokens * F32, .launches = 1};
+    if (!a->norm.y) return out;
+    out.read += 2 * vectors(at, a->r) * u(a->d) * F32;
+    out.written += tokens * bytes_of(a->norm.y_format);
+    return out;
+}
+
 static dd_work gated_add(const dd_gated_add_args *a, const dd_work_at *at)
 {
     const uint64_t tokens = u(a->r) * u(a->s), d = u(a->d);
@@ -164,6 +174,7 @@ dd_status dd_op_work(dd_work *out, const dd_op *op, const dd_work_at *at, dd_err
     case DD_OP_cond: *out = cond(&op->args.cond, at); return DD_OK;
     case DD_OP_patch_embed: *out = patch_embed(&op->args.patch_embed); return DD_OK;
     case DD_OP_adaln: *out = adaln(&op->args.adaln, at); return DD_OK;
+    case DD_OP_depth_average: *out = depth_average(&op->args.depth_average, at); return DD_OK;
     case DD_OP_gemm: *out = gemm(op, at); return DD_OK;
     case DD_OP_gated_add: *out = gated_add(&op->args.gated_add, at); return DD_OK;
     case DD_OP_attention: *out = attention(&op->args.attention, at); return DD_OK;

@@ -128,8 +128,15 @@ dd_node *dd_build_node(dd_builder *b, dd_node_list *list, dd_op_id op, int site,
     APPEND(b, list->at, list->n);
     if (b->st != DD_OK) return &b->sink;
     dd_node *node = &list->at[list->n++];
-    *node = (dd_node){
-        .op = op, .site = site, .src = -1, .dst = -1, .weight = -1, .bias = -1, .aux = {-1, -1}, .block_end = -1};
+    *node = (dd_node){.op = op,
+                      .site = site,
+                      .src = -1,
+                      .dst = -1,
+                      .weight = -1,
+                      .bias = -1,
+                      .aux = {-1, -1},
+                      .average = -1,
+                      .block_end = -1};
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(node->label, sizeof node->label, fmt, ap);

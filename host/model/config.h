@@ -12,6 +12,19 @@
 #define DD_MAX_WIDTH 16384     /* of the residual stream */
 #define DD_MAX_SIDE_TOKENS 128 /* along a side of a picture */
 
+/* Depth-weighted averages (host/model/dwa.h). */
+typedef enum dd_dwa_names {
+    DD_DWA_NONE,
+    DD_DWA_PACKAGE,    /* dwa_modules.alphas.{i}.weight, after block i */
+    DD_DWA_EXPERIMENTS /* weights.{r}.weight, after group r of blocks */
+} dd_dwa_names;
+
+typedef struct dd_dwa {
+    dd_dwa_names names;
+    int span;             /* blocks of a unit */
+    int dilation, period; /* in units */
+} dd_dwa;
+
 typedef struct dd_config {
     int input_size; /* height and width of the latents */
     int patch_size;
@@ -23,8 +36,9 @@ typedef struct dd_config {
     int num_classes;  /* without the null class, whose label is num_classes */
     int cfg_channels; /* channels that guidance changes */
     bool learn_sigma;
-    bool dynamic;       /* the file has DyDiT routers */
-    bool diffusers;     /* numerics of diffusers: frequencies i/127, guidance on all channels, fixed variance */
+    bool dynamic;   /* the file has DyDiT routers */
+    bool diffusers; /* numerics of diffusers: frequencies i/127, guidance on all channels, fixed variance */
+    dd_dwa dwa;
     float mlp_norm_eps; /* of the LayerNorm before an MLP: DD_LN_EPS, but diffusers has its own */
 
     /* derived */

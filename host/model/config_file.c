@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/model/config.h"
+#include "host/model/dwa.h"
 #include "kernels/ops.h"
 
 typedef struct reader {
@@ -241,6 +241,7 @@ dd_status dd_config_from_file(dd_config *out, const dd_tensors *file, const char
     if (preset) DD_TRY_GOTO(st, from_preset(&r, &c, preset), fail);
     if (c.num_heads == 0) DD_TRY_GOTO(st, guess_heads(&r, &c), fail);
     DD_TRY_GOTO(st, read_compat(&r, &c), fail);
+    DD_TRY_GOTO(st, dd_dwa_read(&c.dwa, file, c.depth, err), fail);
     if (c.cfg_channels == 0 && c.diffusers) c.cfg_channels = c.in_channels;
     if (c.cfg_channels == 0) c.cfg_channels = c.in_channels < 3 ? c.in_channels : 3;
     DD_TRY_GOTO(st, dd_config_derive(&c, r.path, err), fail);

@@ -61,10 +61,12 @@ static dd_status find_layout(converter *c)
 
 static bool is_float(dd_dtype t) { return t == DD_F32 || t == DD_F16 || t == DD_BF16 || t == DD_F64; }
 
-static bool decides(const char *name)
+/* What decides about computation, and the weights of averages, of which small differences matter. */
+static bool stays_float32(const char *name)
 {
     return strncmp(name, "t_embedder.", 11) == 0 || strstr(name, ".attn_rate.") || strstr(name, ".mlp_rate.") ||
-           strstr(name, ".token_selection.");
+           strstr(name, ".token_selection.") || strncmp(name, "dwa_modules.", 12) == 0 ||
+           strncmp(name, "weights.", 8) == 0;
 }
 
 /* float32 to 16 bits; the index of the first element that is out of range, or n. */
@@ -106,7 +108,7 @@ static dd_status convert_tensor(converter *c, const dd_tensor *t, dd_tensor_entr
     *e = (dd_tensor_entry){.name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
     memcpy(e->shape, t->shape, sizeof e->shape);
     if (!c->changes || !is_float(t->dtype) || !dd_key_is_network(t->name)) return DD_OK;
-    e->dtype = decides(t->name) ? DD_F32 : c->dtype;
+    e->dtype = stays_float32(t->name) ? DD_F32 : c->dtype;
     if (e->dtype == t->dtype || t->count == 0) return DD_OK;
     return convert_values(c, t, e->dtype, &e->data);
 }

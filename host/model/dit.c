@@ -6,11 +6,12 @@
  * {shift, scale} of the last layer, each hidden_size wide. */
 #include <stdio.h>
 
-#include "host/model/builder.h"
+#include "host/model/history.h"
 
 typedef struct dit {
     dd_builder *b;
-    int latents, x, h, qkv, att, hid, fin, out, c, cond; /* buffers */
+    int latents, h, qkv, att, hid, fin, out, c, cond; /* buffers */
+    int x;                                            /* that of the residual stream, where building is */
 } dit;
 
 static uint64_t attention_macs(const dd_config *c, int units, int64_t tokens)
@@ -203,7 +204,7 @@ static void add_buffers(dit *d)
     d->cond = dd_build_buffer(d->b, "cond", DD_EXT_COND, m->cond_width, DD_F32, true);
     m->buf_route_idx = dd_build_buffer(d->b, "route_idx", DD_EXT_TOKEN, 1, DD_I32, false);
     m->buf_route_count = dd_build_buffer(d->b, "route_count", DD_EXT_ONCE, 1, DD_I32, false);
-    m->buf_latents = d->latents, m->buf_out = d->out, m->buf_x = d->x, m->buf_cond_c = d->c, m->buf_cond = d->cond;
+    m->buf_latents = d->latents, m->buf_out = d->out, m->buf_cond_c = d->c, m->buf_cond = d->cond;
 }
 
 static void add_costs(dd_model *m)
@@ -220,6 +221,7 @@ dd_status dd_dit_build(dd_builder *b)
 {
     dd_model *m = b->m;
     dit d = {.b = b};
+    dd_history h;
     add_buffers(&d);
     const char *const temb[4] = {"t_embedder.mlp.0.weight", "t_embedder.mlp.0.bias", "t_embedder.mlp.2.weight",
                                  "t_embedder.mlp.2.bias"};
@@ -227,10 +229,16 @@ dd_status dd_dit_build(dd_builder *b)
     for (int i = 0; i < 4; i++) *slot[i] = dd_build_values(b, dd_build_const(b, temb[i]));
     add_prologue(&d);
     add_ends(&d, true);
+    dd_history_open(&h, b, d.x);
     for (int i = 0; i < m->cfg.depth && b->st == DD_OK; i++) {
+        dd_history_after(&h, i);
+        d.x = h.x;
         add_attention(&d, i);
         add_mlp(&d, i);
     }
+    dd_history_after(&h, m->cfg.depth);
+    d.x = h.x;
+    dd_history_close(&h);
     add_ends(&d, false);
     add_costs(m);
     return b->st;

@@ -9,6 +9,7 @@
 
 #include "host/base/str.h"
 #include "host/io/json.h"
+#include "host/model/dwa.h"
 #include "host/model/keys.h"
 #include "host/model/model.h"
 #include "host/model/vae.h"
@@ -48,6 +49,26 @@ static void add_meta(json_t *doc, const dd_tensors *f)
     json_object_set_new(doc, "metadata", meta);
 }
 
+static void add_averages(json_t *doc, const dd_config *c)
+{
+    int modules = 0, weights = 0;
+    for (int i = 1; i <= dd_dwa_units(c); i++) {
+        if (!dd_dwa_averages(c, i)) continue;
+        modules++;
+        weights += dd_dwa_weights(c, i);
+    }
+    if (modules == 0) return;
+    json_t *o = json_object();
+    json_object_set_new(o, "names", json_string(dd_dwa_names_text(c->dwa.names)));
+    json_object_set_new(o, "blocks", json_integer(c->dwa.span));
+    json_object_set_new(o, "dilation", json_integer(c->dwa.dilation));
+    json_object_set_new(o, "period", json_integer(c->dwa.period));
+    json_object_set_new(o, "averages", json_integer(modules));
+    json_object_set_new(o, "weights", json_integer(weights));
+    json_object_set_new(o, "held", json_integer(dd_dwa_held(c)));
+    json_object_set_new(doc, "averages", o);
+}
+
 static void add_config(json_t *doc, const dd_config *c)
 {
     const struct {
@@ -73,6 +94,7 @@ static void add_config(json_t *doc, const dd_config *c)
     json_object_set_new(doc, "compat", json_string(c->diffusers ? "diffusers" : "official"));
     json_object_set_new(doc, "dynamic", json_boolean(c->dynamic));
     json_object_set_new(doc, "config", o);
+    add_averages(doc, c);
     if (!c->labels) return;
     json_t *labels = json_array();
     for (int i = 0; i < c->num_classes; i++) json_array_append_new(labels, json_string(c->labels[i]));
@@ -184,6 +206,17 @@ static void text_names(dd_str *s, const json_t *doc, const char *key)
     dd_str_add(s, n > TEXT_NAMES ? " …\n" : "\n");
 }
 
+static void text_averages(dd_str *s, const json_t *a)
+{
+    if (!a) return;
+    dd_str_addf(s,
+                "averages    %lldx%lld (dilation x period) over outputs of %lld block%s, %lld of %lld weights, names "
+                "of the %s\n",
+                num(a, "dilation"), num(a, "period"), num(a, "blocks"), num(a, "blocks") == 1 ? "" : "s",
+                num(a, "averages"), num(a, "weights"), str(a, "names"));
+    dd_str_addf(s, "history     at most %lld earlier outputs are kept\n", num(a, "held"));
+}
+
 static void text_config(dd_str *s, const json_t *doc)
 {
     const json_t *c = json_object_get(doc, "config");
@@ -198,6 +231,7 @@ static void text_config(dd_str *s, const json_t *doc)
     dd_str_addf(s, "classes     %lld, guidance on %lld channels, %s variance%s\n", num(c, "num_classes"),
                 num(c, "cfg_channels"), num(c, "learn_sigma") ? "learned" : "fixed",
                 strcmp(str(doc, "compat"), "diffusers") == 0 ? " that is not used, numerics of diffusers" : "");
+    text_averages(s, json_object_get(doc, "averages"));
     const json_t *labels = json_object_get(doc, "labels");
     if (labels)
         dd_str_addf(s, "labels      %s … %s\n", json_string_value(json_array_get(labels, 0)),

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/model/dwa.h"
+
 #define KEYS_OUTSIDE_BLOCKS 13
-#define KEYS_PER_BLOCK 18
+#define KEYS_PER_BLOCK 19
 
 static void add(dd_key *keys, int *n, bool router, int rank, int64_t d0, int64_t d1, const char *name)
 {
@@ -67,6 +69,12 @@ dd_status dd_dit_keys(const dd_config *c, dd_key **keys, int *n, dd_err *err)
     add_linear(k, n, false, d, d, "t_embedder.mlp.2.");
     add(k, n, false, 2, (int64_t)c->num_classes + 1, d, "y_embedder.embedding_table.weight");
     for (int i = 0; i < c->depth; i++) add_block(k, n, c, i);
+    for (int i = 1; i <= dd_dwa_units(c); i++) {
+        char name[DD_DWA_NAME];
+        if (!dd_dwa_averages(c, i)) continue;
+        dd_dwa_tensor(c, i, name);
+        add(k, n, false, 2, 1, dd_dwa_weights(c, i), name);
+    }
     add_linear(k, n, false, pp * c->out_channels, d, "final_layer.linear.");
     add_linear(k, n, false, 2 * d, d, "final_layer.adaLN_modulation.1.");
     *keys = k;

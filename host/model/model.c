@@ -39,9 +39,6 @@ static dd_status refuse_unexpected(const dd_model *m, const dd_key *keys, int n,
     for (int i = 0; i < dd_tensors_count(m->file); i++) {
         const char *name = dd_tensors_at(m->file, i)->name;
         if (!dd_key_is_network(name) || dd_key_find(keys, n, name)) continue;
-        if (strncmp(name, "dwa_modules.", 12) == 0)
-            return DD_FAIL(err, DD_ERR_UNSUPPORTED,
-                           "%s: tensor %s: depth-weighted averages (DenseFormer) are not supported", m->path, name);
         return DD_FAIL(err, DD_ERR_FORMAT, "%s: tensor %s does not belong to a %s", m->path, name, m->cfg.arch);
     }
     return DD_OK;
@@ -110,6 +107,7 @@ void dd_model_close(dd_model **model)
     free(m->step_routers);
     free(m->prologue.at);
     free(m->body.at);
+    free(m->averages);
     dd_config_fini(&m->cfg);
     dd_tensors_close(&m->file);
     free(m->path);

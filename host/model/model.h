@@ -83,6 +83,13 @@ typedef struct dd_const {
     int64_t count;
 } dd_const;
 
+/* A weighted sum of buffers, in this order. */
+typedef struct dd_average {
+    int n;
+    int src[DD_MAX_SOURCES];
+    float weight[DD_MAX_SOURCES];
+} dd_average;
+
 /* One op over buffers. Unused fields are -1 (indices) or 0. */
 typedef struct dd_node {
     dd_op_id op;
@@ -97,6 +104,7 @@ typedef struct dd_node {
     int64_t mod[2];  /* offsets in a row of the conditioning table: adaln {shift, scale}, gemm {gate} */
     float eps;       /* of adaln */
     int64_t dst_col; /* first column of dst that a gemm writes */
+    int average;     /* depth_average: index into averages, which have its sources */
     int block_end;   /* index of the block whose output dst holds after this node, or -1 */
 } dd_node;
 
@@ -119,6 +127,8 @@ typedef struct dd_model {
     dd_const *consts;
     int n_consts;
     dd_node_list prologue, body;
+    dd_average *averages;
+    int n_averages;
     dd_step_router *step_routers;
     int n_step_routers;
     int n_routers; /* token routers */
@@ -128,7 +138,7 @@ typedef struct dd_model {
 
     int64_t cond_width; /* elements of one row of the conditioning table */
     /* well-known buffers */
-    int buf_latents, buf_out, buf_x, buf_cond_c, buf_cond, buf_route_idx, buf_route_count;
+    int buf_latents, buf_out, buf_cond_c, buf_cond, buf_route_idx, buf_route_count;
 
     uint64_t fixed_macs_row;    /* per row and step outside the sites: patch embedding, last layer */
     uint64_t cond_macs;         /* per (step, label): adaLN linears, those of the sites included */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/base/str.h"
+#include "host/model/dwa.h"
 #include "host/model/keys.h"
 
 /* SplitMix64 (Steele, Lea and Flood 2014). */
@@ -51,7 +52,7 @@ static double spread(const dd_key *key)
 static bool kept_float32(const dd_key *key)
 {
     return key->rank == 1 || key->router || strncmp(key->name, "t_embedder", 10) == 0 ||
-           strcmp(key->name, "pos_embed") == 0;
+           strcmp(key->name, "pos_embed") == 0 || strncmp(key->name, "dwa_modules.", 12) == 0;
 }
 
 static void fill(const dd_key *key, int64_t count, void *data, const dd_random_spec *spec)
@@ -70,6 +71,10 @@ static void fill(const dd_key *key, int64_t count, void *data, const dd_random_s
         const int64_t on = llround(spec->unit_share * (double)(count + 1)) - 1;
         for (int64_t i = 0; i < count; i++) f[i] = (i * 7 + 3) % count < on ? 1.0f : -1.0f;
     }
+    if (strncmp(key->name, "dwa_modules.", 12) == 0) { /* mostly the newest output */
+        for (int64_t i = 0; i < count; i++) f[i] *= 0.2f;
+        f[count - 1] += 0.8f;
+    }
     if (ends_with(key->name, "mlp_head.2.bias")) f[0] = (float)spec->token_bias;
 }
 
@@ -81,6 +86,8 @@ static dd_status geometry(dd_config *c, const dd_random_spec *spec, dd_err *err)
     c->num_classes = 1000;
     c->cfg_channels = 3;
     c->learn_sigma = true;
+    if (spec->dwa_dilation > 0 && spec->dwa_period > 0)
+        c->dwa = (dd_dwa){DD_DWA_PACKAGE, 1, spec->dwa_dilation, spec->dwa_period};
     const dd_status st = dd_config_derive(c, spec->preset, err);
     if (st == DD_ERR_FORMAT && err) err->status = DD_ERR_ARG; /* no file is to blame */
     return st == DD_ERR_FORMAT ? DD_ERR_ARG : st;
@@ -92,14 +99,17 @@ dd_status dd_random_file(dd_tensors **out, const dd_random_spec *given, dd_err *
     dd_config c;
     dd_key *keys = NULL;
     int n = 0;
-    char heads[16], name[80];
+    char heads[16], dilation[16], name[80];
     *out = NULL;
     if (spec.unit_share == 0) spec.unit_share = 0.62;
     DD_TRY(geometry(&c, &spec, err));
     DD_TRY(dd_dit_keys(&c, &keys, &n, err));
     snprintf(heads, sizeof heads, "%d", c.num_heads);
+    snprintf(dilation, sizeof dilation, "%d", c.dwa.dilation);
     snprintf(name, sizeof name, "random %s", c.arch);
-    const dd_text_pair meta[] = {{"num_heads", heads}, {"note", "random weights, for timing only"}};
+    const dd_text_pair meta[] = {
+        {"num_heads", heads}, {"note", "random weights, for timing only"}, {"dwa_dilation", dilation}};
+    const int n_meta = dd_dwa_units(&c) ? 3 : 2;
     dd_tensor_entry *list = calloc((size_t)n, sizeof *list);
     dd_status st = list ? DD_OK : DD_FAIL(err, DD_ERR_NOMEM, "%s: out of memory", name);
     for (int i = 0; list && i < n; i++) {
@@ -107,7 +117,7 @@ dd_status dd_random_file(dd_tensors **out, const dd_random_spec *given, dd_err *
             .name = keys[i].name, .dtype = kept_float32(&keys[i]) ? DD_F32 : DD_BF16, .rank = keys[i].rank};
         memcpy(list[i].shape, keys[i].shape, sizeof keys[i].shape);
     }
-    if (st == DD_OK) st = dd_tensors_new(out, name, list, n, meta, 2, err);
+    if (st == DD_OK) st = dd_tensors_new(out, name, list, n, meta, n_meta, err);
     for (int i = 0; st == DD_OK && i < n; i++)
         fill(&keys[i], dd_tensors_find(*out, keys[i].name)->count, dd_tensors_fill(*out, keys[i].name), &spec);
     free(list);

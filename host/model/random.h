@@ -7,11 +7,12 @@
 #include "host/model/model.h"
 
 typedef struct dd_random_spec {
-    const char *preset; /* "DyDiT-XL/2" */
-    int input_size;     /* of the latents (4 channels, 1000 classes); 0: 32 */
-    uint64_t seed;      /* equal seeds give equal weights */
-    double unit_share;  /* of heads and MLP groups that the timestep routers switch on; 0: 0.62 */
-    double token_bias;  /* of the token routers, whose share is about a half at 0 */
+    const char *preset;           /* "DyDiT-XL/2" */
+    int input_size;               /* of the latents (4 channels, 1000 classes); 0: 32 */
+    uint64_t seed;                /* equal seeds give equal weights */
+    double unit_share;            /* of heads and MLP groups that the timestep routers switch on; 0: 0.62 */
+    double token_bias;            /* of the token routers, whose share is about a half at 0 */
+    int dwa_dilation, dwa_period; /* depth-weighted averages, names of the package; 0: none */
 } dd_random_spec;
 
 /* The checkpoint, in memory. ERR_ARG: preset or size. */

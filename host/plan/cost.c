@@ -23,7 +23,7 @@ dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t r
         const dd_site *site = &m->sites[i];
         const dd_cell *c = dd_plan_cell(plan, step, i);
         row.dense += site->macs(&m->cfg, site->units, tokens);
-        if (!dd_plan_live(plan, step, i)) continue;
+        if (!dd_plan_live(plan, m, step, i)) continue;
         const int computes = dd_cell_computes(c);
         if (computes) row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
         if (c->rows != DD_ROWS_ALL && (computes || c->op == DD_CELL_REUSE_BRANCH)) /* elsewhere no router runs */
@@ -37,7 +37,7 @@ dd_cost dd_cost_cond(const dd_plan *plan, const dd_model *m, int step, int64_t l
     dd_cost label = {m->cond_macs, m->cond_macs};
     for (int i = 0; i < m->n_sites; i++) {
         const dd_cell *c = dd_plan_cell(plan, step, i);
-        const int live = dd_plan_live(plan, step, i);
+        const int live = dd_plan_live(plan, m, step, i);
         if (live && dd_cell_computes(c)) continue;
         label.executed -= m->sites[i].cond_macs;
         if (live && c->op == DD_CELL_REUSE_BRANCH) label.executed += m->sites[i].gate_macs;

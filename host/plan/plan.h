@@ -105,8 +105,9 @@ dd_status dd_plan_validate(const dd_plan *plan, const dd_model *model, const cha
 dd_status dd_plan_check_model(const dd_plan *plan, const dd_model *model, const char *what, dd_err *err);
 
 /* Does what a cell computes or adds reach the end of its step, or a slot that is read? Not where a later site of the step
- * replaces the tokens by a stored result: then it does not run. Of a plan that passed dd_plan_validate. */
-int dd_plan_live(const dd_plan *plan, int step, int site);
+ * replaces the tokens by a stored result: then it does not run. In a model with averages later ones are taken to read what
+ * every block made, which is an upper bound. Of a plan that passed dd_plan_validate. */
+int dd_plan_live(const dd_plan *plan, const dd_model *model, int step, int site);
 
 /* JSON out and in (schema: docs/plan.md). other: of weight set 1, NULL where there is none. The caller frees the text.
  * Reading validates; a plan of one weight set is read whatever `other` is. */

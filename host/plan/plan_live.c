@@ -11,9 +11,10 @@ static int has_slot(const dd_plan *p, int site)
     return 0;
 }
 
-int dd_plan_live(const dd_plan *p, int step, int site)
+int dd_plan_live(const dd_plan *p, const dd_model *m, int step, int site)
 {
     for (int i = site; i < p->n_sites; i++) {
+        if (m->n_averages && m->sites[i].block != m->sites[site].block) return 1;
         const int op = dd_plan_cell(p, step, i)->op;
         if (op == DD_CELL_REUSE_OUTPUT && i > site) return 0;
         if (op == DD_CELL_COMPUTE_STORE && has_slot(p, i)) return 1;

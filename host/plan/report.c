@@ -31,7 +31,7 @@ dd_tally dd_report_tally(const dd_report *whole, dd_quantity what, int step, int
         if (!counts(site, what) || (block >= 0 && site->block != block)) continue;
         t.sites++;
         t.total += site->units;
-        if (dd_cell_computes(c) && dd_plan_live(r->plan, step, i)) {
+        if (dd_cell_computes(c) && dd_plan_live(r->plan, r->model, step, i)) {
             t.computed++;
             t.active += dd_popcount64(c->units);
             t.tokens += share_of_tokens(r, step, i);

@@ -5,10 +5,10 @@
 #endif
 #define DD_VL 16
 #define DD_TABLE dd_cpu_ops_amx
-#include "kernels/cpu/adaln_bf16_tmpl.h"
 #include "kernels/cpu/amx_attention_tmpl.h"
 #include "kernels/cpu/amx_conv2d_tmpl.h"
 #include "kernels/cpu/amx_gemm_tmpl.h"
+#include "kernels/cpu/depth_average_bf16_tmpl.h" /* and adaln */
 #include "kernels/cpu/group_norm_bf16_tmpl.h"
 #include "kernels/cpu/pixel_attention_bf16_tmpl.h"
 

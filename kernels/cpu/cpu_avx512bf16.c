@@ -5,9 +5,9 @@
 #endif
 #define DD_VL 16
 #define DD_TABLE dd_cpu_ops_avx512bf16
-#include "kernels/cpu/adaln_bf16_tmpl.h"
 #include "kernels/cpu/attention_bf16_tmpl.h"
 #include "kernels/cpu/conv2d_bf16_tmpl.h"
+#include "kernels/cpu/depth_average_bf16_tmpl.h" /* and adaln */
 #include "kernels/cpu/gemm_bf16_tmpl.h"
 #include "kernels/cpu/group_norm_bf16_tmpl.h"
 #include "kernels/cpu/pixel_attention_bf16_tmpl.h"

@@ -16,6 +16,7 @@ DD_AVX512(patch_embed)
 DD_AVX512(gated_add)
 DD_AVX512(route)
 DD_BY_FORMAT(adaln, y_format)
+DD_BY_FORMAT(depth_average, norm.y_format)
 DD_BY_FORMAT(gemm, a_format)
 DD_BY_FORMAT(conv2d, src_format)
 DD_BY_FORMAT(group_norm, y_format)
@@ -26,6 +27,7 @@ const dd_ops DD_TABLE = {
     .cond = dd_cpu_cond,
     .patch_embed = patch_embed,
     .adaln = adaln,
+    .depth_average = depth_average,
     .gemm = gemm,
     .gated_add = gated_add,
     .attention = attention,

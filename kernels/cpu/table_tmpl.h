@@ -2,9 +2,9 @@
  * The table of one instruction set. The including file sets DD_VL and DD_TABLE and nothing else. */
 #include "kernels/cpu/micro_tmpl.h"
 
-#include "kernels/cpu/adaln_tmpl.h"
 #include "kernels/cpu/attention_tmpl.h"
 #include "kernels/cpu/conv2d_tmpl.h"
+#include "kernels/cpu/depth_average_tmpl.h" /* and adaln */
 #include "kernels/cpu/gated_add_tmpl.h"
 #include "kernels/cpu/gemm_tmpl.h"
 #include "kernels/cpu/group_norm_tmpl.h"
@@ -16,6 +16,7 @@ const dd_ops DD_TABLE = {
     .cond = dd_cpu_cond,
     .patch_embed = patch_embed,
     .adaln = adaln,
+    .depth_average = depth_average,
     .gemm = gemm,
     .gated_add = gated_add,
     .attention = attention,

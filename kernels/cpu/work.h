@@ -73,6 +73,13 @@ typedef struct dd_adaln_job {
     int rows; /* of an item */
 } dd_adaln_job;
 
+typedef struct dd_depth_average_job {
+    const dd_depth_average_args *g;
+    int64_t n; /* rows */
+    int32_t step;
+    int rows; /* of an item */
+} dd_depth_average_job;
+
 typedef struct dd_gated_add_job {
     const dd_gated_add_args *g;
     int32_t step;
@@ -97,6 +104,8 @@ typedef struct dd_patch_job {
 dd_status dd_cpu_gemm_run(const dd_exec *exec, const dd_gemm_args *args, dd_task *task);
 dd_status dd_cpu_attention_run(const dd_exec *exec, const dd_attention_args *args, dd_task *task);
 dd_status dd_cpu_adaln_run(const dd_exec *exec, const dd_adaln_args *args, dd_format format, dd_task *task);
+dd_status dd_cpu_depth_average_run(const dd_exec *exec, const dd_depth_average_args *args, dd_format format,
+                                   dd_task *task);
 dd_status dd_cpu_gated_add_run(const dd_exec *exec, const dd_gated_add_args *args, dd_task *task);
 dd_status dd_cpu_route_run(const dd_exec *exec, const dd_route_args *args, dd_task *task);
 dd_status dd_cpu_patch_embed_run(const dd_exec *exec, const dd_patch_embed_args *args, dd_task *task);

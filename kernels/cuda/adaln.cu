@@ -5,10 +5,8 @@
 // Budget: at most 40 registers, no shared memory, at least 12 blocks. The row is read three times, from the L1 cache after the
 // first.
 // Preconditions: ldy >= D; eps > 0; idx only with a count.
-// Precision: float32. Two passes; the second also sums x - mean and corrects mean and variance by it (Chan's corrected
-// two-pass form), so that a large mean costs no accuracy. Sums have a fixed order: a row does not depend on the others.
-#include "kernels/cuda/common.cuh"
-#include "kernels/cuda/element.cuh"
+// Precision: float32, see adaln.cuh.
+#include "kernels/cuda/adaln.cuh"
 
 #define WARPS 4
 
@@ -17,26 +15,11 @@ static __global__ void __launch_bounds__(WARPS *DD_WARP)
     adaln_kernel(dd_adaln_args a, int64_t rows, const int32_t *step)
 {
     const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.x / DD_WARP;
-    const int lane = threadIdx.x % DD_WARP, d = a.d;
+    const int lane = threadIdx.x % DD_WARP;
     if (i >= rows_live(a.rows, rows)) return;
     const int64_t row = row_at(a.rows, i);
-    const float *x = a.x + row * d, *cond = cond_at(a.cond, *step, row / a.s);
-    const float *shift = cond + a.shift, *scale = cond + a.scale;
-    Y *y = (Y *)a.y + i * a.ldy;
-    float sum = 0, off = 0, square = 0;
-    for (int j = lane; j < d; j += DD_WARP) sum += x[j];
-    const float n = (float)d, mean = warp_sum(sum) / n;
-    for (int j = lane; j < d; j += DD_WARP) {
-        const float t = x[j] - mean;
-        off += t;
-        square = fmaf(t, t, square);
-    }
-    off = warp_sum(off) / n;
-    const float var = warp_sum(square) / n - off * off, rstd = 1.0f / sqrtf(var + a.eps);
-    for (int j = lane; j < d; j += DD_WARP) {
-        const float normal = ((x[j] - mean) - off) * rstd;
-        y[j] = rounded<Y>(fmaf(normal, 1.0f + scale[j], shift[j]));
-    }
+    const float *x = a.x + row * a.d, *cond = cond_at(a.cond, *step, row / a.s);
+    adaln_row(a, x, (Y *)a.y + i * a.ldy, cond, lane);
 }
 
 dd_status dd_cuda_adaln(const dd_exec *exec, const dd_adaln_args *args)

@@ -66,6 +66,24 @@ static inline bool dd_gated_add_ok(const dd_gated_add_args *a)
     return true;
 }
 
+static inline bool dd_cond_table_ok(const dd_cond_table *t)
+{
+    return t->table != NULL && t->slot != NULL && t->row_cond != NULL;
+}
+
+/* Sources, and a LayerNorm that is of their sum. */
+static inline bool dd_depth_average_ok(const dd_depth_average_args *a)
+{
+    if (a == NULL || a->y == NULL || a->r <= 0 || a->s <= 0 || a->d <= 0) return false;
+    if (a->n < 1 || a->n > DD_MAX_SOURCES) return false;
+    for (int i = 0; i < a->n; i++)
+        if (a->x[i] == NULL) return false;
+    const dd_adaln_args *g = &a->norm;
+    if (g->y == NULL) return true;
+    if (g->x != a->y || g->r != a->r || g->s != a->s || g->d != a->d || !dd_cond_table_ok(&g->cond)) return false;
+    return g->rows.idx == NULL && g->rows.count == NULL && g->eps > 0;
+}
+
 /* Where a list of n ascending rows reaches `row`: the first entry that is not below it. */
 static inline int64_t dd_row_lower(const int32_t *idx, int64_t n, int64_t row)
 {
@@ -111,11 +129,6 @@ static inline bool dd_noise_ok(const dd_noise_args *a)
         if (s->offset % 4 != 0 || s->first < 0 || s->first > INT64_MAX - a->count) return false;
     }
     return true;
-}
-
-static inline bool dd_cond_table_ok(const dd_cond_table *t)
-{
-    return t->table != NULL && t->slot != NULL && t->row_cond != NULL;
 }
 
 #endif

@@ -47,6 +47,8 @@ const ck_bench_case ck_bench_cases[] = {
     {.name = "attention, 2 x 256 tokens, half of the heads", .op = DD_OP_attention, .m = 2 * TOKENS, .half = true},
     {.name = "adaln, 512 rows", .op = DD_OP_adaln, .m = 512},
     {.name = "adaln, 256 of 512 rows", .op = DD_OP_adaln, .m = 512, .rows = 256},
+    {.name = "depth_average, 28 sources, 512 rows", .op = DD_OP_depth_average, .m = 512, .n = 28},
+    {.name = "depth_average, 7 sources, 512 rows", .op = DD_OP_depth_average, .m = 512, .n = 7},
     {.name = "gated_add, 16 branches, 512 rows", .op = DD_OP_gated_add, .m = 512},
     {.name = "gated_add, 16 branches, 256 of 512 rows", .op = DD_OP_gated_add, .m = 512, .rows = 256},
     {.name = "route, 512 rows", .op = DD_OP_route, .m = 512},
@@ -209,6 +211,23 @@ static dd_status open_adaln(ck_bench_work *w, const ck_bench_case *c, dd_format 
     return DD_OK;
 }
 
+/* Bytes of the sources alone, which together are more than caches hold; y and what follows it stay there. */
+static dd_status open_depth_average(ck_bench_work *w, const ck_bench_case *c, dd_format format)
+{
+    dd_depth_average_args *g = &w->args.depth_average;
+    const size_t source = (size_t)c->m * D;
+    *g = (dd_depth_average_args){.n = c->n, .r = c->m / TOKENS, .s = TOKENS, .d = D};
+    float *sources = ck_bench_numbers(w, (size_t)c->n * source);
+    for (int i = 0; i < g->n; i++) g->x[i] = sources + (size_t)i * source, g->weight[i] = 1.0f / (float)(i + 1);
+    g->y = ck_bench_numbers(w, source);
+    g->norm = (dd_adaln_args){
+        .x = g->y, .y_format = format, .ldy = D, .scale = D, .r = g->r, .s = g->s, .d = D, .eps = DD_LN_EPS};
+    g->norm.y = ck_bench_matrix(w, format, c->m, D);
+    g->norm.cond = conditions(w, 2 * D);
+    w->bytes = 4.0 * (double)c->n * (double)source;
+    return DD_OK;
+}
+
 /* Bytes of the branches alone: those of x stay in the cache from one op to the next. */
 static dd_status open_gated_add(ck_bench_work *w, const ck_bench_case *c)
 {
@@ -250,6 +269,7 @@ dd_status ck_bench_open(ck_bench_work *w, const ck_bench_case *c, const ck_impl 
     case DD_OP_gemm: return open_gemm(w, c, impl, format);
     case DD_OP_attention: return open_attention(w, c, format);
     case DD_OP_adaln: return open_adaln(w, c, format);
+    case DD_OP_depth_average: return open_depth_average(w, c, format);
     case DD_OP_gated_add: return open_gated_add(w, c);
     case DD_OP_route: return open_route(w, c, impl);
     case DD_OP_conv2d: return ck_bench_conv2d(w, c, impl, pixels);

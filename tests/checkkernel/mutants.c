@@ -74,9 +74,10 @@ static bool caught(const ck_options *o, const ck_mutant *m, const ck_list *l, ck
 
 int ck_run_mutants(const ck_options *o)
 {
-    const ck_mutants groups[] = {ck_mutants_common(), ck_mutants_gemm(),      ck_mutants_attention(),
-                                 ck_mutants_adaln(),  ck_mutants_gated_add(), ck_mutants_noise(),
-                                 ck_mutants_small(),  ck_mutants_solve(),     ck_mutants_picture()};
+    const ck_mutants groups[] = {ck_mutants_common(), ck_mutants_gemm(),          ck_mutants_attention(),
+                                 ck_mutants_adaln(),  ck_mutants_depth_average(), ck_mutants_gated_add(),
+                                 ck_mutants_noise(),  ck_mutants_small(),         ck_mutants_solve(),
+                                 ck_mutants_picture()};
     ck_exec execs[CK_EXECS];
     int found = 0, missed = 0, runs = 0;
     for (int t = 0; t < CK_EXECS; t++) ck_exec_open(&execs[t], t);

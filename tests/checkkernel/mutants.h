@@ -31,6 +31,7 @@ ck_mutants ck_mutants_common(void); /* faults that any op can have */
 ck_mutants ck_mutants_gemm(void);
 ck_mutants ck_mutants_attention(void);
 ck_mutants ck_mutants_adaln(void);
+ck_mutants ck_mutants_depth_average(void);
 ck_mutants ck_mutants_gated_add(void);
 ck_mutants ck_mutants_noise(void);
 ck_mutants ck_mutants_solve(void);

@@ -62,6 +62,14 @@ static target target_adaln(const dd_exec *e, const dd_adaln_args *a)
     return t;
 }
 
+static target target_depth_average(const dd_exec *e, const dd_depth_average_args *a)
+{
+    target t = plain(a->y, (int64_t)a->r * a->s * a->d);
+    (void)e;
+    if (a->x[0] != a->y) t.input = (char *)(uintptr_t)a->x[0];
+    return t;
+}
+
 static target target_gated_add(const dd_exec *e, const dd_gated_add_args *a)
 {
     const dd_branch *b = &a->branch[0];

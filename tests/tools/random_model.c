@@ -2,10 +2,10 @@
  * Writes a checkpoint with the shapes of a published model and random weights (host/model/random.h), for timing other
  * programs on the same shapes and for tests.
  *
- *     random_model OUT.safetensors DyDiT-XL/2 [INPUT_SIZE [UNIT_SHARE [TOKEN_BIAS]]]
+ *     random_model OUT.safetensors DyDiT-XL/2 [INPUT_SIZE [UNIT_SHARE [TOKEN_BIAS [DILATION PERIOD]]]]
  *
  * UNIT_SHARE: share of heads and MLP groups that the timestep routers switch on (default 0.62); TOKEN_BIAS moves the
- * token routers, whose share is about a half at 0. */
+ * token routers, whose share is about a half at 0. DILATION and PERIOD: with depth-weighted averages (4 5: "4x5"). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +36,16 @@ int main(int argc, char **argv)
     dd_err err = {0};
     dd_tensors *file = NULL;
     if (argc < 3) {
-        fprintf(stderr, "usage: random_model OUT.safetensors MODEL [INPUT_SIZE [UNIT_SHARE [TOKEN_BIAS]]]\n");
+        fprintf(stderr, "usage: random_model OUT.safetensors MODEL [INPUT_SIZE [UNIT_SHARE [TOKEN_BIAS "
+                        "[DILATION PERIOD]]]]\n");
         return 2;
     }
     const dd_random_spec spec = {.preset = argv[2],
                                  .input_size = argc > 3 ? atoi(argv[3]) : 0,
                                  .unit_share = argc > 4 ? atof(argv[4]) : 0,
-                                 .token_bias = argc > 5 ? atof(argv[5]) : 0};
+                                 .token_bias = argc > 5 ? atof(argv[5]) : 0,
+                                 .dwa_dilation = argc > 7 ? atoi(argv[6]) : 0,
+                                 .dwa_period = argc > 7 ? atoi(argv[7]) : 0};
     dd_status st = dd_random_file(&file, &spec, &err);
     if (st == DD_OK) st = write_file(argv[1], file, &err);
     dd_tensors_close(&file);

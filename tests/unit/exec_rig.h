@@ -21,6 +21,8 @@
 #define MODEL_D64 "tests/golden/model_d64_h4_p2.safetensors"   /* 2 blocks, 4 units, 16 tokens */
 #define MODEL_D128 "tests/golden/model_d128_h4_p4.safetensors" /* 3 blocks, 4 units, 64 tokens */
 
+#define MODEL_AVERAGES "tests/golden/denseformer_d32_h2_1x1.safetensors" /* 3 blocks, 2 units, 16 tokens */
+
 typedef struct rig {
     dd_model *model;
     dd_backend *be;

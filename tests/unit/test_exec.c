@@ -360,7 +360,7 @@ static void sizes_of_buffers(void **state)
     (void)state;
     rig r = rig_open(MODEL_D64, "ref");
     size_t bytes, guided;
-    const int x = r.model->buf_x, latents = r.model->buf_latents, cond = r.model->buf_cond;
+    const int x = r.model->sites[0].out, latents = r.model->buf_latents, cond = r.model->buf_cond;
     rig_must(&r, dd_buffer_bytes(&r.spec, x, &bytes, &r.err));
     assert_int_equal(bytes, 3 * 16 * 64 * 4);
     rig_must(&r, dd_buffer_bytes(&r.spec, cond, &bytes, &r.err));

@@ -44,6 +44,31 @@ static void no_difference(const golden *g, const char *want, const golden *got, 
     if (n) fail_msg("%s: %zu decisions of %s differ", g->path, n, want);
 }
 
+/* Models with depth-weighted averages: hidden are the outputs of blocks, out follows from what was averaged. */
+static void averages_on(dydit_ctx *ctx, const char *out)
+{
+    static const char *const files[] = {"tests/golden/denseformer_d32_h2_1x1.safetensors",
+                                        "tests/golden/denseformer_d32_h2_2x3.safetensors",
+                                        "tests/golden/denseformer_experiments.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        dydit_model *model = golden_model(ctx, files[i]);
+        golden g = golden_open(files[i]);
+        run(model, ctx, files[i], out, 0);
+        golden got = golden_open(out);
+        golden_near(&g, "golden.hidden", &got, "hidden", TOLERANCE);
+        golden_near(&g, "golden.out", &got, "out", TOLERANCE);
+        golden_close(&got);
+        if (i == 0) {
+            run(model, ctx, files[i], out, 1);
+            got = golden_open(out);
+            golden_near(&g, "golden.static_out", &got, "out", TOLERANCE);
+            golden_close(&got);
+        }
+        golden_close(&g);
+        dydit_model_close(&model);
+    }
+}
+
 static void forward_on(const char *backend)
 {
     dydit_ctx *ctx = golden_ctx(backend, 2);
@@ -68,6 +93,7 @@ static void forward_on(const char *backend)
         golden_close(&g);
         dydit_model_close(&model);
     }
+    averages_on(ctx, out);
     dydit_close(&ctx);
 }
 

@@ -251,7 +251,7 @@ static void unexpected_tensors(void **state)
     }
     model_file f = tiny(true);
     f.extra = "dwa_modules.0.weight";
-    refused(&f, DD_ERR_UNSUPPORTED, "tensor dwa_modules.0.weight: depth-weighted averages (DenseFormer)");
+    refused(&f, DD_ERR_FORMAT, "tensor dwa_modules.0.weight does not belong to a DyDiT-d16-l2-h2/2");
     f = tiny(false);
     f.extra = "blocks.1.mlp_rate.router.weight"; /* routers, but not where the first would be */
     refused(&f, DD_ERR_FORMAT, "tensor blocks.1.mlp_rate.router.weight does not belong to a DiT-d16-l2-h2/2");

@@ -210,7 +210,7 @@ static void live_cells_are_those_that_run(void **state)
             rig_must(&r, dd_structure_build(&s, r.model, &actions, step, false, &r.err));
             for (int site = 0; site < r.plan->n_sites; site++) {
                 if (!dd_cell_computes(dd_plan_cell(r.plan, step, site))) continue;
-                assert_int_equal(dd_plan_live(r.plan, step, site), multiplies(&s, site));
+                assert_int_equal(dd_plan_live(r.plan, r.model, step, site), multiplies(&s, site));
                 if (multiplies(&s, site)) live++;
                 else dead++;
             }

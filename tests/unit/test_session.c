@@ -337,7 +337,7 @@ static void missing_ops(void **state)
     static const int labels[1] = {0};
     for (int b = 0; b < n_backends; b++)
         for (int id = 0; id < DD_OP_to_pixels; id++) { /* those from there on are of decoders, see test_vae.c */
-            rig r = rig_open(MODEL_D64, backends[b]);
+            rig r = rig_open(MODEL_AVERAGES, backends[b]);
             char part[64];
             rig_weights(&r);
             rig_plan(&r, "4", 0, 999, true);

@@ -116,6 +116,21 @@ static void move_gated_add(dd_gated_add_args *g)
     }
 }
 
+static void move_adaln(dd_adaln_args *g)
+{
+    MOVE(g->x);
+    MOVE(g->y);
+    move_rows(&g->rows);
+    move_table(&g->cond);
+}
+
+static void move_depth_average(dd_depth_average_args *g)
+{
+    for (int i = 0; i < g->n; i++) MOVE(g->x[i]);
+    MOVE(g->y);
+    move_adaln(&g->norm);
+}
+
 static void move_route(dd_route_args *g)
 {
     MOVE(g->x);
@@ -167,11 +182,8 @@ static void move_args(dd_op_id op, dd_op_args *a)
     case DD_OP_gemm: move_gemm(&a->gemm); break;
     case DD_OP_route: move_route(&a->route); break;
     case DD_OP_gated_add: move_gated_add(&a->gated_add); break;
-    case DD_OP_adaln:
-        MOVE(a->adaln.x), MOVE(a->adaln.y);
-        move_rows(&a->adaln.rows);
-        move_table(&a->adaln.cond);
-        break;
+    case DD_OP_depth_average: move_depth_average(&a->depth_average); break;
+    case DD_OP_adaln: move_adaln(&a->adaln); break;
     case DD_OP_attention:
         MOVE(a->attention.qkv), MOVE(a->attention.out);
         move_slices(&a->attention.heads);

@@ -95,6 +95,42 @@ static void test_adaln(void)
     section("adaln");
 }
 
+static dd_depth_average_args good_depth_average(void)
+{
+    dd_depth_average_args a = {.x = {F(in), F(in)}, .y = F(out), .n = 2, .r = 1, .s = 2, .d = 8, .norm = good_adaln()};
+    a.norm.x = a.y;
+    a.norm.y = out + 4096;
+    return a;
+}
+
+static void test_depth_average(void)
+{
+    COMMON(depth_average);
+    GOOD(depth_average, 1, );
+    GOOD(depth_average, 1, a.norm = (dd_adaln_args){0});
+    GOOD(depth_average, 1, a.x[1] = a.y);
+    GOOD(depth_average, 1, a.norm.y_format = DD_FMT_BF16);
+    BAD(depth_average, a.y = NULL);
+    BAD(depth_average, a.x[1] = NULL);
+    BAD(depth_average, a.n = 0);
+    BAD(depth_average, a.n = DD_MAX_SOURCES + 1);
+    BAD(depth_average, a.r = 0);
+    BAD(depth_average, a.s = 0);
+    BAD(depth_average, a.d = 0);
+    BAD(depth_average, a.norm.x = F(in));
+    BAD(depth_average, a.norm.r = 2);
+    BAD(depth_average, a.norm.s = 1);
+    BAD(depth_average, a.norm.d = 4);
+    BAD(depth_average, a.norm.ldy = 7);
+    BAD(depth_average, a.norm.eps = 0);
+    BAD(depth_average, a.norm.rows = (dd_row_list){I(in), I(in)});
+    BAD(depth_average, a.norm.cond.table = NULL);
+    BAD(depth_average, a.r = INT32_MAX, a.s = 8, a.norm = (dd_adaln_args){0});
+    LACKS(depth_average, a.norm.y_format = DD_FMT_BF16_BLOCKS);
+    LACKS(depth_average, a.norm.y_format = (dd_format)9);
+    section("depth_average");
+}
+
 static dd_unpatchify_args good_unpatchify(void) { return (dd_unpatchify_args){F(in), F(out), 1, 1, 4, 2}; }
 
 static void test_unpatchify(void)
@@ -236,6 +272,7 @@ void test_small_ops(void)
     test_cond();
     test_patch_embed();
     test_adaln();
+    test_depth_average();
     test_gated_add();
     test_unpatchify();
     test_guide();
