@@ -25,6 +25,9 @@ static const cli_option options[] = {
     ROW(REAL, "tokens", 0, tokens, "X", "0.7", 0.01, 0.99, "share of tokens that the routers of random models keep"),
     ROW(TEXT, "policy", 0, policy, "NAME", 0, 0, 0,
         "fora:interval=N: over every case, which computes every N-th\nstep only; needs --vs-dense"),
+    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0, "with --policy: frozen (default), intersect or fresh"),
+    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", 0, 0, 0,
+        "with --policy, of kept branches: f32, bf16; else bf16 in runs\nin bf16 or fp16"),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
     ROW(TEXT, "sampler", 0, sampler, "NAME", "auto", 0, 0, "ddpm, ddim, dpmpp2m or unipc; auto looks at --steps"),
@@ -70,11 +73,11 @@ void bench_help(void) { cli_help(&spec); }
 /* Flags that would have no effect beside --read. */
 static int check_read(const bench_job *job)
 {
-    static const char *const fixed[] = {"model",    "ckpt",    "image-size",   "mode",       "ratio",
-                                        "tokens",   "steps",   "sampler",      "cfg-scale",  "seed",
-                                        "warmup",   "repeat",  "profile",      "vs-dense",   "dry-run",
-                                        "threads",  "backend", "batch-size",   "precision",  "device",
-                                        "no-graph", "engine",  "reproducible", "tune-cache", "policy"};
+    static const char *const fixed[] = {
+        "model",   "ckpt",         "image-size", "mode",       "ratio",        "tokens",     "steps",
+        "sampler", "cfg-scale",    "seed",       "warmup",     "repeat",       "profile",    "vs-dense",
+        "dry-run", "threads",      "backend",    "batch-size", "precision",    "device",     "no-graph",
+        "engine",  "reproducible", "tune-cache", "policy",     "reuse-tokens", "cache-dtype"};
     for (size_t i = 0; job->a.read && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(&job->args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--read and --%s exclude each other: nothing is timed", fixed[i]);
@@ -92,6 +95,10 @@ static int check_pairs(const bench_job *job)
     if (cli_given(&job->args, "limit") && !a->compare) return cli_fail(CLI_USAGE, "--limit needs --compare FILE");
     if (a->policy && !a->vs_dense && !a->read) {
         return cli_fail(CLI_USAGE, "--policy needs --vs-dense, the complete model to compare with");
+    }
+    if ((a->reuse_tokens || a->cache_dtype) && !a->policy && !a->read) {
+        return cli_fail(CLI_USAGE, "--%s needs --policy: nothing is reused",
+                        a->reuse_tokens ? "reuse-tokens" : "cache-dtype");
     }
     if (a->dry_run && (a->out || a->svg || a->compare || a->json || a->csv || a->markdown)) {
         return cli_fail(CLI_USAGE, "--dry-run times nothing that could be reported or compared");
@@ -149,6 +156,13 @@ static int on_progress(void *user, const dydit_progress *p)
 {
     (void)user, (void)p;
     return cli_stop_asked();
+}
+
+void bench_policy(const bench_args *a, dydit_sample_options *o)
+{
+    o->policy = a->policy;
+    o->reuse_tokens = a->reuse_tokens;
+    o->cache_dtype = a->cache_dtype;
 }
 
 void bench_options(const bench_job *job, const bench_case *c, int batch, dydit_sample_options *o)
