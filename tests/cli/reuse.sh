@@ -83,6 +83,10 @@ check "bound: a line" grep -q '^add ' "$OUT"
 
 run bench --model DiT-S/8 --image-size 64 --steps ddim4 --repeat 1 --warmup 0 --mode dense $fora=2 --vs-dense --threads 2 --json
 equal "bench: the policy" fora:interval=2 "$(json "$OUT" protocol.policy)"
+run bench --model DyDiT-S/8 --image-size 64 --steps ddim4 --repeat 1 --warmup 0 --mode tdw+sdt $fora=2 --reuse-tokens fresh \
+    --cache-dtype bf16 --vs-dense --threads 2 --json
+equal "bench: which tokens" fresh "$(json "$OUT" protocol.reuse_tokens)"
+equal "bench: kept as" bf16 "$(json "$OUT" protocol.cache_dtype)"
 check "bench: beside the complete model" grep -q '"speedup"' "$OUT"
 
 # ---- refused ----
