@@ -81,6 +81,7 @@ static dd_status write_bound(const dydit_plan *plan, const dydit_bound_options *
     if (format != DYDIT_TEXT && format != DYDIT_JSON)
         return DD_FAIL(err, DD_ERR_ARG, "format %d is none of bounds: text or JSON", (int)format);
     DD_TRY(resolve(o, &terms, &spec.input, err));
+    DD_TRY(dd_cache_parse(&spec.cache, o->cache_dtype ? o->cache_dtype : "", spec.input, err));
     float *coefs = calloc((size_t)plan->plan->n_steps * DD_COEF_COUNT, sizeof *coefs);
     if (!coefs) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a bound");
     spec.coefs = coefs;

@@ -63,6 +63,8 @@ typedef struct dd_settings {
     char rng[192]; /* "torch-cuda as on A100 (108 x 2048)" */
     dd_card card;  /* that torch-cuda imitates, its name is in rng; sms 0: torch-cpu */
     dd_format input;
+    dd_format cache;     /* of what steps keep */
+    char cache_dtype[8]; /* as asked for; empty: by the precision */
     dd_solver solver;
     double eta, cfg_scale;
     int cfg_channels, cfg_lo, cfg_hi;

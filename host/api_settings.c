@@ -134,6 +134,8 @@ dd_status dd_settings_resolve(dd_settings *s, const dydit_model *model, const dy
     DD_TRY(keep_text(s->reuse_tokens, sizeof s->reuse_tokens, "reuse-tokens", o->reuse_tokens, err));
     DD_TRY(dd_settings_switch(s, model, o, err));
     s->input = model->ctx->input;
+    DD_TRY(keep_text(s->cache_dtype, sizeof s->cache_dtype, "cache-dtype", o->cache_dtype, err));
+    DD_TRY(dd_cache_parse(&s->cache, s->cache_dtype, s->input, err));
     snprintf(s->precision, sizeof s->precision, "%s", dd_precision_name(s->input));
     char engine[80];
     if (!dd_api_engine_text(model->ctx, engine, sizeof engine)) engine[0] = 0;
@@ -257,6 +259,7 @@ dd_run_spec dd_settings_spec(const dd_settings *set, const dd_model *m, const dd
 {
     dd_run_spec spec = {.model = m,
                         .input = set->input,
+                        .cache = set->cache,
                         .plan = plan,
                         .max_images = batch,
                         .cfg_scale = (float)set->cfg_scale,

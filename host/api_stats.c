@@ -129,6 +129,7 @@ void dd_settings_put(json_t *o, const dd_settings *s)
     json_object_set_new(o, "seed", s->seed <= INT64_MAX ? json_integer((json_int_t)s->seed) : json_string(seed));
     json_object_set_new(o, "rng", json_string(s->rng));
     json_object_set_new(o, "precision", json_string(s->precision));
+    if (s->cache_dtype[0]) json_object_set_new(o, "cache_dtype", json_string(s->cache_dtype));
 }
 
 static json_t *report_settings(const dydit_result *r)

@@ -252,6 +252,9 @@ typedef struct dydit_sample_options {
      * steps keep is read across the switch. NULL (default): none, or that of `plan`. */
     dydit_model *switch_model;
     int switch_timestep;
+    /* Branches that steps keep for later steps: "f32"; "bf16", half the memory; "auto" (NULL, default): bf16 in runs whose
+     * precision is bf16 or fp16, else f32. */
+    const char *cache_dtype;
 } dydit_sample_options;
 
 DYDIT_API void dydit_sample_options_init(dydit_sample_options *options, size_t size);
@@ -483,11 +486,12 @@ DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format fo
 
 typedef struct dydit_bound_options {
     size_t size;
-    const char *device;    /* "H100", "H200", "A100", "RTX4090", "L4"; required. It needs not be there */
-    const char *precision; /* "auto" (default): bf16; "fp16", "tf32"; "fp32", without tensor cores */
-    int batch_size;        /* images at a time; 1 (default) */
-    double tokens;         /* share that token routers are assumed to keep, above 0; 1 (default): all */
-    double launch_us;      /* assumed microseconds from the start of one kernel to the next; 2 (default), 0: none */
+    const char *device;      /* "H100", "H200", "A100", "RTX4090", "L4"; required. It needs not be there */
+    const char *precision;   /* "auto" (default): bf16; "fp16", "tf32"; "fp32", without tensor cores */
+    int batch_size;          /* images at a time; 1 (default) */
+    double tokens;           /* share that token routers are assumed to keep, above 0; 1 (default): all */
+    double launch_us;        /* assumed microseconds from the start of one kernel to the next; 2 (default), 0: none */
+    const char *cache_dtype; /* of branches that steps keep, as for dydit_sample_options */
 } dydit_bound_options;
 
 DYDIT_API void dydit_bound_options_init(dydit_bound_options *options, size_t size);

@@ -221,13 +221,15 @@ typedef struct dd_gemm_args {
     int32_t s; /* tokens of a row: gate of list entry i is that of row(i) / s */
 } dd_gemm_args;
 
-/* The result of a branch before its gate, as a step kept it. */
+/* The result of a branch before its gate, as a step kept it or is about to keep it. Formats: float32 or bf16 rows. */
 typedef struct dd_branch {
-    const float *f;   /* [R*S,D] or, with a list, [A,D] compact */
-    float *change;    /* of f's shape, out: what is added to x, 0 where the mask says no. May be f; NULL: not wanted */
-    dd_row_list rows; /* those that f holds, ascending */
-    const uint8_t *mask; /* [R*S] not 0: the row gets it. NULL: all */
-    int64_t gate;        /* offset of the gate, -1: f is added as it is */
+    const void *f; /* [R*S,D] or, with a list, [A,D] compact */
+    void *keep;    /* of f's shape, out: f. NULL: not wanted */
+    void *change;  /* of f's shape, out: what is added to x, 0 where the mask says no. May be f; NULL: not wanted */
+    dd_format f_format, out_format; /* the second is that of keep and change; where change is f both are the same */
+    dd_row_list rows;               /* those that f holds, ascending */
+    const uint8_t *mask;            /* [R*S] not 0: the row gets it. NULL: all */
+    int64_t gate;                   /* offset of the gate, -1: f is added as it is */
 } dd_branch;
 
 #define DD_MAX_BRANCHES 16

@@ -19,7 +19,7 @@ typedef struct bench_args {
     cli_common common;
     cli_switch later;
     int image_size;
-    const char *modes, *policy;
+    const char *modes, *policy, *reuse_tokens, *cache_dtype;
     cli_list ratios, batches;
     double tokens;
     const char *steps, *sampler;
@@ -66,8 +66,9 @@ typedef struct bench_job {
 /* bench_args.c */
 int bench_parse(bench_job *job, int n_words, char **words);
 void bench_help(void);
-/* Options of a run of `batch` pictures under a case. */
+/* Options of a run of `batch` pictures under a case, without the policy over it, which is the second. */
 void bench_options(const bench_job *job, const bench_case *c, int batch, dydit_sample_options *o);
+void bench_policy(const bench_args *a, dydit_sample_options *o);
 
 /* bench_cases.c: the model, the list of cases and their plans; fitting moves the routers to what the case wants. */
 const char *bench_mode_name(bench_mode mode);

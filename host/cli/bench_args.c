@@ -26,6 +26,9 @@ static const cli_option options[] = {
     ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
         "fora:interval=N, l2c:router=FILE,threshold=X or\ninherit:mode=delta,stride=N, over every case; needs "
         "--vs-dense"),
+    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0, "with --policy: frozen (default), intersect or fresh"),
+    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", 0, 0, 0,
+        "with --policy, of kept branches: f32, bf16; else bf16 in runs\nin bf16 or fp16"),
     CLI_SWITCH_ROW(bench_args),
     ROW(INTS, "batch-size", "b,per-proc-batch-size", batches, "LIST", 0, 1, 4096, "pictures at a time (default 1)"),
     ROW(TEXT, "steps", "num-sampling-steps", steps, "SPEC", "ddim10", 0, 0, "250, or ddim50 for DDIM"),
@@ -72,11 +75,11 @@ void bench_help(void) { cli_help(&spec); }
 /* Flags that would have no effect beside --read. */
 static int check_read(const bench_job *job)
 {
-    static const char *const fixed[] = {"model",     "ckpt",     "image-size", "mode",    "ratio",        "tokens",
-                                        "steps",     "sampler",  "cfg-scale",  "seed",    "warmup",       "repeat",
-                                        "profile",   "vs-dense", "dry-run",    "threads", "backend",      "batch-size",
-                                        "precision", "device",   "no-graph",   "engine",  "reproducible", "tune-cache",
-                                        "policy",    "switch"};
+    static const char *const fixed[] = {
+        "model",   "ckpt",         "image-size", "mode",       "ratio",     "tokens",       "steps",
+        "sampler", "cfg-scale",    "seed",       "warmup",     "repeat",    "profile",      "vs-dense",
+        "dry-run", "threads",      "backend",    "batch-size", "precision", "device",       "no-graph",
+        "engine",  "reproducible", "tune-cache", "policy",     "switch",    "reuse-tokens", "cache-dtype"};
     for (size_t i = 0; job->a.read && i < sizeof fixed / sizeof fixed[0]; i++) {
         if (cli_given(&job->args, fixed[i])) {
             return cli_fail(CLI_USAGE, "--read and --%s exclude each other: nothing is timed", fixed[i]);
@@ -94,6 +97,10 @@ static int check_pairs(const bench_job *job)
     if (cli_given(&job->args, "limit") && !a->compare) return cli_fail(CLI_USAGE, "--limit needs --compare FILE");
     if (a->policy && !a->vs_dense && !a->read) {
         return cli_fail(CLI_USAGE, "--policy needs --vs-dense, the complete model to compare with");
+    }
+    if ((a->reuse_tokens || a->cache_dtype) && !a->policy && !a->read) {
+        return cli_fail(CLI_USAGE, "--%s needs --policy: nothing is reused",
+                        a->reuse_tokens ? "reuse-tokens" : "cache-dtype");
     }
     if (a->dry_run && (a->out || a->svg || a->compare || a->json || a->csv || a->markdown)) {
         return cli_fail(CLI_USAGE, "--dry-run times nothing that could be reported or compared");
@@ -152,6 +159,13 @@ static int on_progress(void *user, const dydit_progress *p)
 {
     (void)user, (void)p;
     return cli_stop_asked();
+}
+
+void bench_policy(const bench_args *a, dydit_sample_options *o)
+{
+    o->policy = a->policy;
+    o->reuse_tokens = a->reuse_tokens;
+    o->cache_dtype = a->cache_dtype;
 }
 
 void bench_options(const bench_job *job, const bench_case *c, int batch, dydit_sample_options *o)

@@ -107,6 +107,8 @@ static json_t *protocol_doc(const bench_args *a)
     json_object_set_new(p, "vs_dense", json_boolean(a->vs_dense));
     if (a->policy) put(p, "policy", a->policy);
     if (a->later.text) put(p, "switch", a->later.text);
+    if (a->reuse_tokens) put(p, "reuse_tokens", a->reuse_tokens);
+    if (a->cache_dtype) put(p, "cache_dtype", a->cache_dtype);
     return p;
 }
 

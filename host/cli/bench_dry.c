@@ -14,7 +14,7 @@ int bench_dry_run(bench_job *job)
             dydit_estimate e = {.size = sizeof e};
             char ratio[32] = "", macs[32], bytes[32], graphs[32] = "";
             bench_options(job, &job->cases[i], (int)job->a.batches.v[b], &o);
-            o.policy = job->a.policy;
+            bench_policy(&job->a, &o);
             const dydit_status st = dydit_estimate_sample(job->model, &o, &e);
             if (st != DYDIT_OK) return cli_fail_status(job->ctx, st);
             if (job->cases[i].ratio > 0) snprintf(ratio, sizeof ratio, " %g", job->cases[i].ratio);

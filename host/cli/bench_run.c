@@ -216,7 +216,7 @@ static int time_case(bench_job *job, const bench_case *c, int batch)
         .job = job, .c = c, .batch = batch, .paired = job->a.vs_dense && (c->mode != BENCH_DENSE || job->a.policy)};
     bench_options(job, c, batch, &t->run);
     bench_options(job, &complete, batch, &t->dense);
-    t->run.policy = job->a.policy;
+    bench_policy(&job->a, &t->run);
     int rc = warm_up(t);
     if (rc == CLI_OK) rc = repeat(t);
     if (rc == CLI_OK) rc = profile(t);

@@ -17,6 +17,7 @@ typedef struct plan_args {
     const char *device, *precision; /* of the bound; the context computes nothing */
     int batch_size;
     double tokens, launch_us;
+    const char *cache_dtype;
     bool dense, json;
 } plan_args;
 
@@ -48,6 +49,8 @@ static const cli_option options[] = {
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", "1", 1, 4096, "pictures at a time"),
     ROW(REAL, "tokens", 0, tokens, "X", "1", 0.01, 1, "share that token routers are assumed to keep"),
     ROW(REAL, "launch-us", 0, launch_us, "X", "2", 0, 1000, "microseconds assumed per kernel; 1 in a graph, 0: none"),
+    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", "auto", 0, 0,
+        "of kept branches: f32, bf16; auto: bf16 in runs in bf16 or fp16"),
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0, "the plan as JSON, for dydit sample --plan"),
     ROW(TEXT, "svg", "plan-svg", svg, "FILE", 0, 0, 0, "a drawing of it"),
@@ -78,7 +81,7 @@ static int check_flags(const plan_args *a, const cli_args *args)
             return cli_fail(CLI_USAGE, "--plan and --%s exclude each other: the file says what is computed", fixed[i]);
         }
     }
-    static const char *const bound[] = {"batch-size", "tokens", "launch-us"};
+    static const char *const bound[] = {"batch-size", "tokens", "launch-us", "cache-dtype"};
     for (size_t i = 0; !a->device && i < sizeof bound / sizeof bound[0]; i++) {
         if (cli_given(args, bound[i])) return cli_fail(CLI_USAGE, "--%s says nothing without --device", bound[i]);
     }
@@ -123,6 +126,7 @@ static dydit_status print_text(const plan_args *a, const dydit_plan *plan, dydit
     o.batch_size = a->batch_size;
     o.tokens = a->tokens;
     o.launch_us = a->launch_us;
+    o.cache_dtype = a->cache_dtype;
     return dydit_plan_bound(plan, &o, format, text);
 }
 

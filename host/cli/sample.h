@@ -28,7 +28,7 @@ typedef struct sample_args {
     const char *output, *sample_dir, *latents_out, *trajectory_out, *token_map, *plan_svg;
     int nrow, zoom, preview_interval;
     const char *preview_kind, *preview_path;
-    const char *plan, *policy, *reuse_tokens, *progress;
+    const char *plan, *policy, *reuse_tokens, *cache_dtype, *progress;
     const char *npz, *fid_preset;
     bool resume;
     bool dense, compare_dense, dry_run, json;

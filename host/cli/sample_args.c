@@ -47,6 +47,8 @@ static const cli_option options[] = {
     ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
         "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
         "those of now"),
+    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", "auto", 0, 0,
+        "of kept branches: f32, bf16; auto: bf16 in runs in bf16 or fp16"),
     CLI_SWITCH_ROW(sample_args),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(FLAG, "compare-dense", 0, compare_dense, 0, 0, 0, 0, "time the complete model as well"),
@@ -247,6 +249,7 @@ void sample_options(sample_job *job, dydit_sample_options *o)
     o->dense = a->dense;
     o->policy = a->policy;
     o->reuse_tokens = a->reuse_tokens;
+    o->cache_dtype = a->cache_dtype;
     o->plan = job->plan;
     cli_switch_options(&a->later, o);
     o->compare_dense = a->compare_dense;

@@ -85,7 +85,7 @@ static dd_status stand_in_init(stand_in *s, const dd_run_spec *spec, dd_err *err
 {
     const dd_model *m = spec->model;
     *s = (stand_in){.weights = {.n_weights = m->n_weights, .n_consts = m->n_consts}};
-    DD_TRY(dd_actions_build(&s->actions, spec->plan, err));
+    DD_TRY(dd_spec_actions(&s->actions, spec, err));
     DD_TRY(dd_tables_build(&s->tables, spec, &s->actions, 0, err));
     s->weights.packed = calloc((size_t)m->n_weights + 1, sizeof *s->weights.packed);
     s->weights.consts = calloc((size_t)m->n_consts + 1, sizeof *s->weights.consts);

@@ -167,7 +167,13 @@ static dd_branch branch(const lowering *l, const dd_step_node *node)
 {
     const dd_node *n = &node->node;
     const int64_t tokens = (int64_t)l->rows * l->m->cfg.tokens;
-    dd_branch b = {.f = l->b->buffer[n->src], .rows = row_list(l, node), .gate = n->mod[0]};
+    const dd_run_spec *spec = l->b->spec;
+    dd_branch b = {.f = l->b->buffer[n->src],
+                   .f_format = dd_spec_format(spec, n->src),
+                   .out_format = spec->cache,
+                   .rows = row_list(l, node),
+                   .gate = n->mod[0]};
+    if (node->keep >= 0) b.keep = l->b->buffer[node->keep];
     if (node->change >= 0) b.change = l->b->buffer[node->change];
     if (node->masked && l->b->mask) b.mask = l->b->mask + l->m->sites[n->site].router * tokens;
     return b;
@@ -414,7 +420,8 @@ dd_status dd_lower_prologue(dd_program *out, const dd_binding *b, int chunk, dd_
     if (!out->ops) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a program");
     for (int i = 0; i < m->prologue.n; i++) {
         const dd_node *n = &m->prologue.at[i];
-        const dd_step_node node = {.node = *n, .label = n->label, .runs = true, .idx = -1, .count = -1, .change = -1};
+        const dd_step_node node = {
+            .node = *n, .label = n->label, .runs = true, .idx = -1, .count = -1, .keep = -1, .change = -1};
         const dd_status st = n->op == DD_OP_gemm ? append_cond(&l, &node, chunk) : append_node(&l, &node, 0);
         if (st == DD_OK) continue;
         dd_program_free(out);

@@ -23,6 +23,15 @@ dd_status dd_precision_parse(dd_format *input, const char *name, dd_err *err)
     return DD_FAIL(err, DD_ERR_ARG, "precision '%.40s' is not known: auto, fp32, tf32, bf16 or fp16", name);
 }
 
+dd_status dd_cache_parse(dd_format *cache, const char *name, dd_format input, dd_err *err)
+{
+    *cache = input == DD_FMT_F32 || input == DD_FMT_TF32 ? DD_FMT_F32 : DD_FMT_BF16;
+    if (!*name || strcmp(name, "auto") == 0) return DD_OK;
+    *cache = strcmp(name, "bf16") == 0 ? DD_FMT_BF16 : DD_FMT_F32;
+    if (*cache == DD_FMT_BF16 || strcmp(name, "f32") == 0) return DD_OK;
+    return DD_FAIL(err, DD_ERR_ARG, "cache-dtype '%.40s' is none of auto, f32, bf16", name);
+}
+
 const char *dd_precision_name(dd_format input)
 {
     for (size_t i = 0; i < COUNT; i++)

@@ -12,6 +12,10 @@ dd_status dd_precision_find(dd_format *input, const dd_backend *be, const char *
 /* What it means on a device that need not be there; auto is bf16. */
 dd_status dd_precision_parse(dd_format *input, const char *name, dd_err *err);
 
+/* Format of results that steps keep for later steps. name: "f32", "bf16"; "auto" or empty: bf16 where GEMM inputs have 16 bits,
+ * else f32. */
+dd_status dd_cache_parse(dd_format *cache, const char *name, dd_format input, dd_err *err);
+
 const char *dd_precision_name(dd_format input);
 
 /* Does the backend take such inputs? */

@@ -14,6 +14,7 @@
 typedef struct dd_run_spec {
     const dd_model *model; /* borrowed */
     dd_format input;       /* format of GEMM inputs, which is the precision of the run */
+    dd_format cache;       /* of kept branches and changes: float32 or bf16 */
     const dd_plan *plan;   /* borrowed */
     int max_images;        /* largest batch */
     float cfg_scale;       /* at guided rows of the plan */
@@ -63,9 +64,11 @@ static inline dd_buffer dd_spec_buffer(const dd_run_spec *s, int buffer)
     return b;
 }
 
-/* Format of a buffer, and the elements from one row to the next. */
+/* Format of a buffer, and the elements from one row to the next. A kept OUTPUT is the residual stream, which is float32. */
 static inline dd_format dd_spec_format(const dd_run_spec *s, int buffer)
 {
+    const int slot = buffer < s->model->n_buffers ? -1 : (buffer - s->model->n_buffers) % DD_SLOTS;
+    if (slot == DD_SLOT_BRANCH || slot == DD_SLOT_CHANGE) return s->cache;
     switch (dd_spec_buffer(s, buffer).role) {
     case DD_ROLE_PLAIN: return DD_FMT_F32;
     case DD_ROLE_INPUT: return s->input;
@@ -87,6 +90,14 @@ static inline int64_t dd_spec_ld(const dd_run_spec *s, int buffer)
     if (b.unit) return b.width / b.unit * dd_spec_unit(s, buffer);
     if (dd_spec_format(s, buffer) != DD_FMT_BF16_BLOCKS) return b.width;
     return (b.width + DD_BLOCK - 1) / DD_BLOCK * DD_BLOCK;
+}
+
+/* What the steps do, where results are kept in the run's format. */
+static inline dd_status dd_spec_actions(dd_actions *out, const dd_run_spec *s, dd_err *err)
+{
+    DD_TRY(dd_actions_build(out, s->plan, err));
+    out->staged = s->cache != DD_FMT_F32;
+    return DD_OK;
 }
 
 /* Rows of the largest batch: doubled if any step of these weights is guided. */

@@ -135,7 +135,7 @@ dd_status dd_footprint_compute(dd_footprint *out, const dd_run_spec *spec, dd_ba
     int *of = calloc((size_t)steps * 2, sizeof *of);
     int64_t *offset = calloc((size_t)m->n_buffers, sizeof *offset);
     if (!of || !offset) DD_TRY_GOTO(st, DD_FAIL(err, DD_ERR_NOMEM, "out of memory for an estimate"), done);
-    DD_TRY_GOTO(st, dd_actions_build(&actions, spec->plan, err), done);
+    DD_TRY_GOTO(st, dd_spec_actions(&actions, spec, err), done);
     DD_TRY_GOTO(st, slots_bytes(spec, &actions, &out->slots, err), done);
     find_variants(spec->plan, &actions, of, of + steps, &out->programs);
     for (int v = 0; v < out->programs; v++) {
@@ -199,7 +199,7 @@ static dd_status open_variants(dd_session *s, dd_err *err)
     size_t arena = 0, bytes = 0;
     int *first = calloc((size_t)steps, sizeof *first);
     if (!first) return DD_FAIL(err, DD_ERR_NOMEM, "out of memory for a session");
-    dd_status st = dd_actions_build(&s->actions, s->spec.plan, err);
+    dd_status st = dd_spec_actions(&s->actions, &s->spec, err);
     if (st == DD_OK) find_variants(s->spec.plan, &s->actions, s->variant_of, first, &s->n_variants);
     for (int v = 0; v < s->n_variants && st == DD_OK; v++) {
         s->variants[v].first_step = first[v];

@@ -33,6 +33,7 @@ typedef struct dd_actions {
     int n_steps, n_sites;
     dd_action *at;        /* [n_steps, n_sites] */
     unsigned char *slots; /* [n_sites] bits: slots that the site needs */
+    bool staged;          /* BRANCH and CHANGE are of fewer bits than a GEMM writes: results get there by the sum */
 } dd_actions;
 
 /* Of a plan that dd_plan_validate has passed. A store that nobody reads is none, unless the step then has the structure of

@@ -34,6 +34,7 @@ int dd_node_uses(const dd_model *m, const dd_step_node *node, dd_use *uses)
     if (dd_node_vectors(node, vectors) > 0) uses[n++] = (dd_use){m->buf_cond, true, false};
     if (node->idx >= 0) uses[n++] = (dd_use){node->idx, !route, route};
     if (node->count >= 0) uses[n++] = (dd_use){node->count, !route, route};
+    if (node->keep >= 0) uses[n++] = (dd_use){node->keep, false, true};
     if (node->change >= 0) uses[n++] = (dd_use){node->change, false, true};
     if (node->masked) { /* the router that writes the mask also writes these */
         uses[n++] = (dd_use){m->buf_route_idx, true, false};
@@ -69,7 +70,7 @@ typedef struct build {
 static dd_step_node *add(const build *b, const dd_node *n, const char *label)
 {
     dd_step_node *to = &b->out->at[b->out->n++];
-    *to = (dd_step_node){.node = *n, .label = label, .runs = true, .idx = -1, .count = -1, .change = -1};
+    *to = (dd_step_node){.node = *n, .label = label, .runs = true, .idx = -1, .count = -1, .keep = -1, .change = -1};
     return to;
 }
 
@@ -84,6 +85,14 @@ static void set_rows(const build *b, const dd_action *a, dd_step_node *to)
     to->count = held ? dd_slot_buffer(b->m, site, DD_SLOT_COUNT) : b->m->buf_route_count;
 }
 
+/* Where the GEMM that ends a branch leaves it for the sum: in its slot, or, as GEMMs write float32, in a buffer from which the
+ * sum goes on into a slot of fewer bits. */
+static int branch_buffer(const build *b, int site)
+{
+    const bool branch = b->actions->slots[site] & DD_SLOT_BIT(DD_SLOT_BRANCH);
+    return b->actions->staged ? b->m->buf_branch : dd_slot_buffer(b->m, site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
+}
+
 /* The stored branch (or change) onto x. */
 static void add_sum(const build *b, const dd_node *residual, const dd_action *a)
 {
@@ -93,10 +102,12 @@ static void add_sum(const build *b, const dd_node *residual, const dd_action *a)
     dd_node n = *residual;
     n.op = DD_OP_gated_add;
     n.weight = n.bias = -1;
-    n.src = dd_slot_buffer(b->m, site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
+    const bool staged = b->actions->staged && dd_cell_op_computes(a->op);
+    n.src = staged ? b->m->buf_branch : dd_slot_buffer(b->m, site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
     if (delta) n.mod[0] = -1;
     dd_step_node *to = add(b, &n, b->m->sites[site].name);
     to->masked = a->masked;
+    if (staged && branch) to->keep = dd_slot_buffer(b->m, site, DD_SLOT_BRANCH);
     if (a->keeps & DD_SLOT_BIT(DD_SLOT_CHANGE)) to->change = dd_slot_buffer(b->m, site, DD_SLOT_CHANGE);
     set_rows(b, a, to);
 }
@@ -124,9 +135,8 @@ static void add_residual(const build *b, const dd_node *n, const dd_action *a)
     to->runs = dd_cell_op_computes(a->op);
     to->node.block_end = -1;
     if (keeps) {
-        const bool branch = b->actions->slots[n->site] & DD_SLOT_BIT(DD_SLOT_BRANCH);
         to->node.epilogue = DD_EPI_BIAS;
-        to->node.dst = dd_slot_buffer(b->m, n->site, branch ? DD_SLOT_BRANCH : DD_SLOT_CHANGE);
+        to->node.dst = branch_buffer(b, n->site);
     }
     if (keeps || reuses) add_sum(b, n, a);
     if (a->op == DD_CELL_COMPUTE_STORE && a->keeps & DD_SLOT_BIT(DD_SLOT_OUTPUT)) add_copy(b, n, false);

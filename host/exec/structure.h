@@ -23,6 +23,7 @@ typedef struct dd_step_node {
     const char *label; /* borrowed from the model */
     bool runs;
     int idx, count;      /* buffers of the rows it works on, or that a router writes; -1: all rows */
+    int keep;            /* gated_add: buffer that gets src, or -1 */
     int change;          /* gated_add: buffer that gets what is added, or -1 */
     bool masked;         /* gated_add: by the mask of the site's router */
     const dd_node *norm; /* depth_average: the adaln of what it writes, which it does as well; NULL: none */

@@ -83,9 +83,11 @@ static dd_work gated_add(const dd_gated_add_args *a, const dd_work_at *at)
     for (int i = 0; i < a->n; i++) {
         const dd_branch *b = &a->branch[i];
         const uint64_t rows = active(b->rows, at, (int64_t)a->r * a->s, a->s);
-        out.read += rows * d * F32 + (b->rows.idx ? rows * I32 : 0) + (b->mask ? tokens : 0);
+        const uint64_t kept = rows * d * bytes_of(b->out_format);
+        out.read += rows * d * bytes_of(b->f_format) + (b->rows.idx ? rows * I32 : 0) + (b->mask ? tokens : 0);
         if (b->gate >= 0) out.read += vectors(at, a->r) * d * F32;
-        if (b->change) out.written += rows * d * F32;
+        if (b->keep) out.written += kept;
+        if (b->change) out.written += kept;
     }
     return out;
 }

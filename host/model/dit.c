@@ -204,6 +204,7 @@ static void add_buffers(dit *d)
     d->cond = dd_build_buffer(d->b, "cond", DD_EXT_COND, m->cond_width, DD_F32, true);
     m->buf_route_idx = dd_build_buffer(d->b, "route_idx", DD_EXT_TOKEN, 1, DD_I32, false);
     m->buf_route_count = dd_build_buffer(d->b, "route_count", DD_EXT_ONCE, 1, DD_I32, false);
+    m->buf_branch = dd_build_buffer(d->b, "branch", DD_EXT_TOKEN, w, DD_F32, false);
     m->buf_latents = d->latents, m->buf_out = d->out, m->buf_cond_c = d->c, m->buf_cond = d->cond;
 }
 

@@ -139,6 +139,7 @@ typedef struct dd_model {
     int64_t cond_width; /* elements of one row of the conditioning table */
     /* well-known buffers */
     int buf_latents, buf_out, buf_cond_c, buf_cond, buf_route_idx, buf_route_count;
+    int buf_branch; /* [rows,S,D] result of a branch on its way into a slot */
 
     uint64_t fixed_macs_row;    /* per row and step outside the sites: patch embedding, last layer */
     uint64_t cond_macs;         /* per (step, label): adaLN linears, those of the sites included */

@@ -1,21 +1,42 @@
 // SPDX-License-Identifier: MIT
-// Formula: x[row,:] += gate * f[row,:] for every branch in turn; change = gate * f, 0 where the mask says no.
-// Layout: rows of D floats; with a list f and change are compact.
+// Formula: x[row,:] += gate * f[row,:] for every branch in turn; keep = f; change = gate * f, 0 where the mask says no.
+// Layout: rows of D; x float32, the others float32 or bf16 and compact with a list.
 // Thread mapping: a block per row of x, threads along it. The first warp looks the row up in the lists of the branches,
 // then each thread sums all branches of its columns in a register, so that x is read and written once.
-// Budget: at most 40 registers, 384 bytes of shared memory, at least 12 blocks.
+// Budget: at most 40 registers, 640 bytes of shared memory, at least 12 blocks.
 // Preconditions: at most DD_MAX_BRANCHES branches, idx only with a count, gates only with a table.
-// Precision: float32; one fused multiply-add per branch, as the residual epilogue of the GEMM; change is rounded.
+// Precision: float32; one fused multiply-add per branch, as the residual epilogue of the GEMM; change and what is kept in bf16
+// are rounded to nearest even.
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/element.cuh"
+#include "kernels/ref/check.h"
 
 #define THREADS 128
 
 // One branch at the row of the block.
 struct gated_term {
-    const float *f; // NULL: the row does not get it
+    const void *f; // NULL: the row is not there
     const float *gate;
-    float *change;
+    void *keep, *change;
+    bool on; // the row gets it
+    bool f_bf16, out_bf16;
 };
+
+__device__ __forceinline__ void *gated_at(const void *p, bool bf16, int64_t element)
+{
+    return p ? (char *)p + element * (bf16 ? 2 : 4) : NULL;
+}
+
+__device__ __forceinline__ float gated_load(const void *p, bool is_bf16, int64_t j)
+{
+    return is_bf16 ? to_f32(((const bf16 *)p)[j]) : ((const float *)p)[j];
+}
+
+__device__ __forceinline__ void gated_store(void *p, bool is_bf16, int64_t j, float v)
+{
+    if (is_bf16) ((bf16 *)p)[j] = rounded<bf16>(v);
+    else ((float *)p)[j] = v;
+}
 
 // Which row of the branch holds `row` of x, -1: none.
 __device__ __forceinline__ int64_t gated_find(dd_row_list rows, int64_t row, int64_t all)
@@ -41,9 +62,13 @@ static __global__ void __launch_bounds__(THREADS)
         const int64_t at = gated_find(b->rows, row, (int64_t)a.r * a.s);
         const bool on = b->mask == NULL || b->mask[row];
         gated_term t;
-        t.f = at >= 0 && on ? b->f + at * d : NULL;
+        t.on = on;
+        t.f_bf16 = b->f_format == DD_FMT_BF16;
+        t.out_bf16 = b->out_format == DD_FMT_BF16;
+        t.f = at >= 0 ? gated_at(b->f, t.f_bf16, at * d) : NULL;
         t.gate = b->gate >= 0 ? cond_at(a.cond, *step, row / a.s) + b->gate : NULL;
-        t.change = at >= 0 && b->change ? b->change + at * d : NULL;
+        t.keep = at >= 0 ? gated_at(b->keep, t.out_bf16, at * d) : NULL;
+        t.change = at >= 0 ? gated_at(b->change, t.out_bf16, at * d) : NULL;
         terms[threadIdx.x] = t;
     }
     __syncthreads();
@@ -51,9 +76,12 @@ static __global__ void __launch_bounds__(THREADS)
         float x = a.x[row * d + j];
         for (int i = 0; i < a.n; i++) {
             const gated_term t = terms[i];
-            const float f = t.f ? t.f[j] : 0.0f, gate = t.gate ? t.gate[j] : 1.0f;
-            if (t.f) x = fmaf(gate, f, x);
-            if (t.change) t.change[j] = gate * f;
+            if (t.f == NULL || !(t.on || t.keep || t.change)) continue;
+            const float f = t.on || t.keep ? gated_load(t.f, t.f_bf16, j) : 0.0f;
+            const float gate = t.gate ? t.gate[j] : 1.0f;
+            if (t.on) x = fmaf(gate, f, x);
+            if (t.keep) gated_store(t.keep, t.out_bf16, j, f);
+            if (t.change) gated_store(t.change, t.out_bf16, j, t.on ? gate * f : 0.0f);
         }
         a.x[row * d + j] = x;
     }
@@ -61,7 +89,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 static bool branch_ok(const dd_gated_add_args *a, const dd_branch *b)
 {
-    return b->f != NULL && b->gate >= -1 && (b->rows.idx != NULL) == (b->rows.count != NULL) &&
+    return dd_branch_formats_ok(b) && b->gate >= -1 && (b->rows.idx != NULL) == (b->rows.count != NULL) &&
            (b->gate < 0 || cond_table_ok(&a->cond));
 }
 

@@ -50,6 +50,14 @@ static inline bool dd_row_list_ok(const dd_row_list *rows, int64_t n, int64_t ma
 
 static inline int64_t dd_row_at(const dd_row_list *rows, int64_t i) { return rows->idx ? rows->idx[i] : i; }
 
+/* Rows of float32 or bf16; what is written in place keeps its format. */
+static inline bool dd_branch_formats_ok(const dd_branch *b)
+{
+    const bool f = b->f_format == DD_FMT_F32 || b->f_format == DD_FMT_BF16;
+    const bool out = b->out_format == DD_FMT_F32 || b->out_format == DD_FMT_BF16;
+    return b->f != NULL && f && out && b->keep != b->f && (b->change != b->f || b->f_format == b->out_format);
+}
+
 /* Branches of which each has its rows, and its gate where it wants one. */
 static inline bool dd_gated_add_ok(const dd_gated_add_args *a)
 {
@@ -59,7 +67,7 @@ static inline bool dd_gated_add_ok(const dd_gated_add_args *a)
     for (int i = 0; i < a->n; i++) {
         const dd_branch *b = &a->branch[i];
         const int64_t n = dd_row_count(&b->rows, all);
-        if (b->f == NULL || b->gate < -1 || n < 0 || !dd_row_list_ok(&b->rows, n, all)) return false;
+        if (!dd_branch_formats_ok(b) || b->gate < -1 || n < 0 || !dd_row_list_ok(&b->rows, n, all)) return false;
         if (b->rows.idx == NULL && n != all) return false;
         if (b->gate >= 0 && (a->cond.table == NULL || a->cond.slot == NULL || a->cond.row_cond == NULL)) return false;
     }

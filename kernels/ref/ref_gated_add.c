@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Formula: x[row,:] += gate * f[row,:] for every branch in turn; change = gate * f, 0 where the mask says no.
- * Layout: rows of D floats; with a list f and change are compact. Threads: one. Budget: none.
+ * Formula: x[row,:] += gate * f[row,:] for every branch in turn; keep = f; change = gate * f, 0 where the mask says no.
+ * Layout: rows of D; x float32, the others float32 or bf16 and compact with a list. Threads: one. Budget: none.
  * Preconditions: rows ascending and below R*S. Precision: double over all branches, one rounding at each store. */
 #include "kernels/ref/check.h"
 #include "kernels/ref/ref.h"
+#include "kernels/ref/ref_format.h"
 
 /* Which row of the branch holds `row` of x, -1: none. */
 static int64_t find(const dd_branch *b, int64_t row)
@@ -16,8 +17,10 @@ static int64_t find(const dd_branch *b, int64_t row)
 static double added(const dd_branch *b, int64_t at, int64_t d, int64_t j, int on, const float *cond)
 {
     if (at < 0) return 0;
-    const double f = b->f[at * d + j], change = on ? (b->gate >= 0 ? cond[b->gate + j] * f : f) : 0;
-    if (b->change != NULL) b->change[at * d + j] = (float)change;
+    const double f = dd_ref_load(b->f, b->f_format, d, at, j);
+    const double change = on ? (b->gate >= 0 ? cond[b->gate + j] * f : f) : 0;
+    if (b->keep != NULL) dd_ref_store(b->keep, b->out_format, d, at, j, f);
+    if (b->change != NULL) dd_ref_store(b->change, b->out_format, d, at, j, change);
     return change;
 }
 

@@ -3,7 +3,9 @@
  *
  * Bound, u = 2^-24: each branch rounds its product and the sum once, u (|gate f| + |x after it|), and the reference
  * rounds once at the end. A change is a rounded product; the reference's is one too: 2 u |gate f|. Rows that no branch
- * adds to keep their bits. What a mask leaves out is NaN in f: it must not be read into a result. */
+ * adds to keep their bits. What is kept has the bits of f, rounded once where that is of more bits; a change in bf16 is the
+ * rounding of something within its bound (tensor.c). What a mask leaves out is NaN in f unless f is to be kept: it must not be
+ * read into a result. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +21,23 @@ typedef struct params {
     gate_kind gate;
     bool mask;
     change_kind change; /* of the first branch */
+    dd_format f, out;   /* out: of what the first branch keeps and changes */
+    bool keep;          /* the first branch */
     ck_pattern how;
 } params;
+
+static float value_at(const void *f, dd_format format, int64_t i)
+{
+    return format == DD_FMT_BF16 ? dd_bf16_to_f32(((const uint16_t *)f)[i]) : ((const float *)f)[i];
+}
 
 static void add_case(ck_list *l, params p)
 {
     static const char *const gate[] = {"none", "all", "some"}, *const keeps[] = {"none", "own", "in-place"};
-    ck_list_add(l, &p, sizeof p, "r%d,s%d,d%d,n%d,rows=%d,gate=%s,mask=%d,change=%s,%s", p.r, p.s, p.d, p.n, p.rows,
-                gate[p.gate], p.mask, keeps[p.change], ck_pattern_name(p.how));
+    if (p.change == IN_PLACE) p.out = p.f;
+    ck_list_add(l, &p, sizeof p, "r%d,s%d,d%d,n%d,rows=%d,gate=%s,mask=%d,change=%s%s,%s-%s,%s", p.r, p.s, p.d, p.n,
+                p.rows, gate[p.gate], p.mask, keeps[p.change], p.keep ? ",keep" : "", dd_format_name(p.f),
+                dd_format_name(p.out), ck_pattern_name(p.how));
 }
 
 static void list(ck_list *l)
@@ -40,6 +51,9 @@ static void list(ck_list *l)
             p.mask = turn % 2 != 0;
             p.change = (change_kind)(turn / 2 % 3);
             p.how = (ck_pattern)how;
+            p.f = turn / 3 % 2 ? DD_FMT_BF16 : DD_FMT_F32;
+            p.out = turn / 5 % 2 ? DD_FMT_F32 : DD_FMT_BF16;
+            p.keep = turn % 4 == 3;
             if (l->level == CK_FULL || i % CK_PATTERNS == how) add_case(l, p);
         }
     const params all = {.r = 3, .s = 16, .d = 40, .n = 2, .rows = -1, .gate = ALL_GATES, .how = CK_NORMAL};
@@ -52,6 +66,10 @@ static void list(ck_list *l)
             p.mask = true;
             p.change = (change_kind)change;
             add_case(l, p);
+            p.f = DD_FMT_BF16;
+            add_case(l, p);
+            p.f = DD_FMT_F32, p.out = DD_FMT_BF16, p.keep = true;
+            if (change != IN_PLACE) add_case(l, p);
         }
 }
 
@@ -83,10 +101,11 @@ static void expect_row(ck_case *c, ck_tensor *x, int64_t row, const float *want)
             const dd_branch *b = &g->branch[i];
             const int64_t held = place(b, row);
             if (held < 0 || (b->mask && !b->mask[row])) continue;
-            const double gate = gate_of(c, b, row, j), part = gate * (double)b->f[held * g->d + j];
+            const double gate = gate_of(c, b, row, j),
+                         part = gate * (double)value_at(b->f, b->f_format, held * g->d + j);
             sum += part;
             bound += CK_EPS * (fabs(part) + fabs(sum)) + 0x1p-149;
-            naive += (float)gate * b->f[held * g->d + j];
+            naive += (float)gate * value_at(b->f, b->f_format, held * g->d + j);
             touched = true;
         }
         if (touched) ck_expect_near(x, at, (double)want[at], bound * (1 + 64 * CK_EPS) + CK_EPS * fabs(sum), naive);
@@ -94,7 +113,7 @@ static void expect_row(ck_case *c, ck_tensor *x, int64_t row, const float *want)
     }
 }
 
-static void expect_change(ck_case *c, ck_tensor *t, const dd_branch *b, const float *f)
+static void expect_change(ck_case *c, ck_tensor *t, const dd_branch *b)
 {
     const int64_t d = c->args.gated_add.d, all = (int64_t)c->args.gated_add.r * c->args.gated_add.s;
     for (int64_t row = 0; row < all; row++) {
@@ -102,33 +121,62 @@ static void expect_change(ck_case *c, ck_tensor *t, const dd_branch *b, const fl
         for (int64_t j = 0; held >= 0 && j < d; j++) {
             const int64_t at = held * d + j;
             const float gate = (float)gate_of(c, b, row, j);
-            const double part = (double)gate * (double)f[at];
+            const float f = value_at(b->f, b->f_format, at);
+            const double part = (double)gate * (double)f;
             if (b->mask && !b->mask[row]) ck_expect_kind(t, at, CK_ZERO);
-            else ck_expect_near(t, at, part, 2 * CK_EPS * fabs(part) + 0x1p-149, gate * f[at]);
+            else ck_expect_near(t, at, part, 2 * CK_EPS * fabs(part) + 0x1p-149, gate * f);
+        }
+    }
+}
+
+static void expect_kept(ck_case *c, ck_tensor *t, const dd_branch *b)
+{
+    const int64_t d = c->args.gated_add.d, all = (int64_t)c->args.gated_add.r * c->args.gated_add.s;
+    for (int64_t row = 0; row < all; row++) {
+        const int64_t held = place(b, row);
+        for (int64_t j = 0; held >= 0 && j < d; j++) {
+            const float f = value_at(b->f, b->f_format, held * d + j);
+            const uint32_t bits = b->out_format == DD_FMT_BF16 ? dd_f32_to_bf16(f) : dd_f32_bits(f);
+            t->expect[held * d + j] = (ck_expect){.want = (double)f, .bits = bits, .kind = CK_BITS};
         }
     }
 }
 
 /* The values of a branch; rows that a mask leaves out stay poisoned. */
-static void fill_branch(ck_case *c, const dd_branch *b, float *f, ck_pattern how)
+static void fill_branch(ck_case *c, const dd_branch *b, void *f, ck_pattern how)
 {
     const int64_t d = c->args.gated_add.d, all = (int64_t)c->args.gated_add.r * c->args.gated_add.s;
+    float *values = ck_alloc((size_t)d * sizeof *values);
     for (int64_t row = 0; row < all; row++) {
         const int64_t held = place(b, row);
-        if (held >= 0 && (!b->mask || b->mask[row])) ck_fill(&c->rng, f + held * d, (size_t)d, how);
+        if (held < 0 || (b->mask && !b->mask[row] && !b->keep)) continue;
+        ck_fill(&c->rng, values, (size_t)d, how);
+        for (int64_t j = 0; j < d; j++)
+            if (b->f_format == DD_FMT_BF16) ((uint16_t *)f)[held * d + j] = dd_f32_to_bf16(values[j]);
+            else ((float *)f)[held * d + j] = values[j];
     }
+    free(values);
 }
 
-/* Returns the tensor that gets the change, or NULL. */
-static ck_tensor *open_branch(ck_case *c, int i, const uint8_t *mask)
+/* What a branch writes; NULL: it does not. */
+typedef struct results {
+    ck_tensor *keep, *change;
+} results;
+
+static results open_branch(ck_case *c, int i, const uint8_t *mask)
 {
     const params *p = c->params;
     const int64_t all = (int64_t)p->r * p->s;
     const size_t n = (size_t)(all * p->d);
     const change_kind change = i == 0 ? p->change : NO_CHANGE;
     dd_branch *b = &c->args.gated_add.branch[i];
-    ck_tensor *f = change == IN_PLACE ? ck_out(c, "f", DD_F32, n) : ck_in(c, "f", DD_F32, n), *out = NULL;
-    *b = (dd_branch){.f = f->p, .gate = p->gate == ALL_GATES || (p->gate == SOME_GATES && i % 2 == 0) ? 1 + i : -1};
+    const dd_dtype type = dd_format_dtype(p->f), kept = dd_format_dtype(p->out);
+    ck_tensor *f = change == IN_PLACE ? ck_out(c, "f", type, n) : ck_in(c, "f", type, n);
+    results out = {0};
+    *b = (dd_branch){.f = f->p,
+                     .f_format = p->f,
+                     .out_format = p->out,
+                     .gate = p->gate == ALL_GATES || (p->gate == SOME_GATES && i % 2 == 0) ? 1 + i : -1};
     if (p->rows >= 0 && i % 2 == 0) {
         const int64_t keep = p->rows > i ? p->rows - i : p->rows;
         b->rows = ck_row_list(c, all, keep);
@@ -136,9 +184,10 @@ static ck_tensor *open_branch(ck_case *c, int i, const uint8_t *mask)
         for (int64_t k = keep; k < all; k++) idx[k] = (int32_t)(all - 1);
     }
     if (i % 3 == 0) b->mask = mask;
-    if (change == IN_PLACE) out = f;
-    if (change == OWN_CHANGE) out = ck_out(c, "change", DD_F32, n);
-    if (out) b->change = out->p;
+    if (change == IN_PLACE) out.change = f;
+    if (change == OWN_CHANGE) out.change = ck_out(c, "change", kept, n);
+    if (out.change) b->change = out.change->p;
+    if (i == 0 && p->keep) out.keep = ck_out(c, "keep", kept, n), b->keep = out.keep->p;
     fill_branch(c, b, f->p, p->how);
     return out;
 }
@@ -148,7 +197,7 @@ static void build(ck_case *c)
     const params *p = c->params;
     dd_gated_add_args *g = &c->args.gated_add;
     const size_t n = (size_t)p->r * (size_t)p->s * (size_t)p->d;
-    ck_tensor *change = NULL;
+    results first = {0};
     ck_tensor *x = ck_out(c, "x", DD_F32, n);
     ck_fill(&c->rng, x->p, n, p->how);
     *g = (dd_gated_add_args){.x = x->p, .n = p->n, .r = p->r, .s = p->s, .d = p->d};
@@ -160,20 +209,23 @@ static void build(ck_case *c)
         for (int i = 0; i < p->r * p->s; i++) mask[i] = (uint8_t)ck_rng_below(&c->rng, 3); /* 2 counts as 1 */
     }
     for (int i = 0; i < p->n; i++) {
-        ck_tensor *out = open_branch(c, i, mask);
-        if (out) change = out;
+        const results out = open_branch(c, i, mask);
+        if (i == 0) first = out;
     }
-    float *want = ck_alloc(n * sizeof *want), *kept = ck_alloc(n * sizeof *kept);
+    float *want = ck_alloc(n * sizeof *want), *kept = ck_alloc(n * sizeof *kept), *changed = ck_alloc(n * sizeof *kept);
     dd_gated_add_args a = *g;
     memcpy(want, x->p, n * sizeof *want);
     a.x = want;
-    if (a.branch[0].change) a.branch[0].change = kept;
+    if (a.branch[0].change) a.branch[0].change = changed;
+    if (a.branch[0].keep) a.branch[0].keep = kept;
     ck_reference(c, &(dd_op_args){.gated_add = a});
     for (int64_t row = 0; row < (int64_t)p->r * p->s; row++) expect_row(c, x, row, want);
-    if (change) expect_change(c, change, &g->branch[0], g->branch[0].f);
+    if (first.change) expect_change(c, first.change, &g->branch[0]);
+    if (first.keep) expect_kept(c, first.keep, &g->branch[0]);
     c->zeros_ok = true;
     free(want);
     free(kept);
+    free(changed);
 }
 
 const ck_op ck_op_gated_add = {.id = DD_OP_gated_add, .list = list, .build = build};

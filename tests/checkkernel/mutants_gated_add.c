@@ -5,6 +5,7 @@
 
 #include "kernels/ref/check.h"
 #include "kernels/ref/ref.h"
+#include "kernels/ref/ref_format.h"
 #include "tests/checkkernel/check.h"
 #include "tests/checkkernel/mutants.h"
 
@@ -19,6 +20,9 @@ typedef enum fault {
     FIRST_BRANCH_ALONE,
     CHANGE_WITHOUT_GATE,
     CHANGE_UNMASKED,
+    KEPT_WITH_GATE,
+    KEPT_WHERE_MASKED, /* alone */
+    KEPT_CUT,          /* instead of rounded */
     LAST_COLUMN_MISSING,
     LAST_ROW_MISSING,
 } fault;
@@ -50,9 +54,28 @@ static void spoil_change(const dd_gated_add_args *a)
     for (int64_t i = 0; i < n; i++) {
         const bool on = b->mask == NULL || b->mask[dd_row_at(&b->rows, i)];
         for (int64_t j = 0; j < a->d; j++) {
-            float *to = &b->change[i * a->d + j];
-            if (ck_fault == CHANGE_WITHOUT_GATE && on) *to = b->f[i * a->d + j];
-            if (ck_fault == CHANGE_UNMASKED && !on) *to = 1;
+            const double f = dd_ref_load(b->f, b->f_format, a->d, i, j);
+            if (ck_fault == CHANGE_WITHOUT_GATE && on) dd_ref_store(b->change, b->out_format, a->d, i, j, f);
+            if (ck_fault == CHANGE_UNMASKED && !on) dd_ref_store(b->change, b->out_format, a->d, i, j, 1);
+        }
+    }
+}
+
+static void spoil_kept(const dd_gated_add_args *a, int32_t step)
+{
+    const dd_branch *b = &a->branch[0];
+    const int64_t all = (int64_t)a->r * a->s, n = b->rows.idx ? *b->rows.count : all;
+    for (int64_t i = 0; b->keep && i < n; i++) {
+        const int64_t row = dd_row_at(&b->rows, i);
+        const float *gate = b->gate < 0 ? NULL : dd_cond_at(&a->cond, step, row / a->s) + b->gate;
+        for (int64_t j = 0; j < a->d; j++) {
+            const float f = dd_ref_load(b->f, b->f_format, a->d, i, j);
+            if (ck_fault == KEPT_WITH_GATE && gate)
+                dd_ref_store(b->keep, b->out_format, a->d, i, j, (double)(gate[j] * f));
+            if (ck_fault == KEPT_WHERE_MASKED && b->mask && !b->mask[row])
+                dd_ref_store(b->keep, b->out_format, a->d, i, j, 0);
+            if (ck_fault == KEPT_CUT && b->out_format == DD_FMT_BF16)
+                ((uint16_t *)b->keep)[i * a->d + j] = (uint16_t)(dd_f32_bits(f) >> 16);
         }
     }
 }
@@ -76,6 +99,7 @@ static dd_status gated_add(const dd_exec *e, const dd_gated_add_args *args)
         for (int64_t j = 0; j < d; j++)
             if (last_row || (ck_fault == LAST_COLUMN_MISSING && j == d - 1)) a.x[row * d + j] = old[row * d + j];
     }
+    spoil_kept(args, *e->step);
     if (ck_fault == CHANGE_WITHOUT_GATE || ck_fault == CHANGE_UNMASKED) spoil_change(args);
     free(room);
     free(old);
@@ -97,6 +121,9 @@ static const ck_mutant list[] = {
     GATED_ADD("first branch alone", FIRST_BRANCH_ALONE),
     GATED_ADD("change without the gate", CHANGE_WITHOUT_GATE),
     GATED_ADD("change where the mask says no", CHANGE_UNMASKED),
+    GATED_ADD("kept with the gate", KEPT_WITH_GATE),
+    GATED_ADD("kept only where the mask says yes", KEPT_WHERE_MASKED),
+    GATED_ADD("kept bits cut", KEPT_CUT),
     GATED_ADD("drops the last column", LAST_COLUMN_MISSING),
     GATED_ADD("skips the last row", LAST_ROW_MISSING),
 };

@@ -52,6 +52,22 @@ accepted "${draw[@]}" $fora=7 --cfg-interval 300 800 --latents-out again.st
 equal "two programs, and two more without guidance" 4 \
     "$("$DYDIT" "${draw[@]}" $fora=3 --cfg-interval 300 999 --dry-run --json | "$LOOK" json /dev/stdin programs)"
 
+# ---- what is kept in bf16 ----
+"$DYDIT" "${draw[@]}" $fora=3 --cache-dtype f32 --latents-out again.st
+same "--cache-dtype f32 is the default in fp32" three.st again.st
+"$DYDIT" "${draw[@]}" $fora=3 --cache-dtype bf16 --latents-out half.st
+differ "--cache-dtype bf16" three.st half.st
+"$DYDIT" "${draw[@]}" --plan p.json --cache-dtype bf16 --latents-out again.st
+same "--cache-dtype bf16, of a written plan" half.st again.st
+run "${draw[@]}" $fora=3 --cache-dtype bf16 --dry-run --json
+equal "dry run: half the bytes" $((6 * 3 * 2 * 64 * 128 * 2 + 3 * (3 * 2 * 64 * 4 + 64))) "$(json "$OUT" slot_bytes)"
+read_by_sums() {
+    "$DYDIT" "${plan[@]}" --dense $fora=3 --device H100 --cache-dtype "$1" --json >bound.json
+    "$LOOK" json bound.json planned.kinds.add.read_bytes
+}
+equal "bound: half of what four steps read of six sites, 2 rows of 64 tokens" $((4 * 6 * 2 * 64 * 128 * 2)) \
+    $(("$(read_by_sums f32)" - "$(read_by_sums bf16)"))
+
 # ---- memory: 6 sites x 3 pictures x 2 rows x 64 tokens x 128 x 4 bytes, and the MLPs' lists ----
 run "${draw[@]}" $fora=3 --dry-run --json
 equal "dry run: bytes that are kept" $((6 * 3 * 2 * 64 * 128 * 4 + 3 * (3 * 2 * 64 * 4 + 64))) "$(json "$OUT" slot_bytes)"
@@ -67,6 +83,10 @@ check "bound: a line" grep -q '^add ' "$OUT"
 
 run bench --model DiT-S/8 --image-size 64 --steps ddim4 --repeat 1 --warmup 0 --mode dense $fora=2 --vs-dense --threads 2 --json
 equal "bench: the policy" fora:interval=2 "$(json "$OUT" protocol.policy)"
+run bench --model DyDiT-S/8 --image-size 64 --steps ddim4 --repeat 1 --warmup 0 --mode tdw+sdt $fora=2 --reuse-tokens fresh \
+    --cache-dtype bf16 --vs-dense --threads 2 --json
+equal "bench: which tokens" fresh "$(json "$OUT" protocol.reuse_tokens)"
+equal "bench: kept as" bf16 "$(json "$OUT" protocol.cache_dtype)"
 check "bench: beside the complete model" grep -q '"speedup"' "$OUT"
 
 # ---- refused ----
@@ -74,6 +94,10 @@ for n in 0 -1 1001 2.5 x; do refused 2 "interval '$n' is no whole number from 1 
 refused 2 "'interval=' is not KEY=VALUE" "${draw[@]}" --latents-out x.st "$fora="
 refused 2 "policy 'cache' is not known: fora:interval=N" "${plan[@]}" --policy cache
 refused 2 'none of frozen, intersect, fresh' "${plan[@]}" $fora=2 --reuse-tokens all
+refused 2 "cache-dtype 'f16' is none of auto, f32, bf16" "${draw[@]}" $fora=2 --cache-dtype f16 --latents-out x.st
+refused 2 'says nothing without --device' "${plan[@]}" --cache-dtype bf16
+refused 2 '--reuse-tokens needs --policy' bench --ckpt "$D128" --reuse-tokens fresh
+refused 2 '--cache-dtype needs --policy' bench --ckpt "$D128" --cache-dtype bf16
 refused 2 'reuse-tokens fresh without a policy' "${plan[@]}" --reuse-tokens fresh
 refused 2 'which itself reuses results' "${draw[@]}" --plan p.json $fora=2 --latents-out x.st
 refused 2 '--plan and --policy exclude each other' plan --ckpt "$D128" --plan p.json $fora=2

@@ -18,7 +18,7 @@ goldens() {
     program "contract" "$plugin" build/release/emu/test_plugin
     program "contract, work of streams in any order" "$plugin" EMU_STREAMS=random build/release/emu/test_plugin
     program "what waits" "$plugin" EMU_FAIL=cudaStreamSynchronize:1,cudaEventSynchronize:1 build/release/emu/test_plugin waits
-    for t in golden_forward golden_sampling golden_bf16 golden_policy golden_inherit golden_vae cond session; do
+    for t in golden_forward golden_sampling golden_bf16 golden_policy golden_inherit golden_vae cond cache session; do
         program "$t" "$plugin" DYDIT_TEST_BACKEND=emu CMOCKA_MESSAGE_OUTPUT=TAP "build/release/tests/unit/test_$t"
     done
     program "golden_forward, threads in any order" "$plugin" DYDIT_TEST_BACKEND=emu CMOCKA_MESSAGE_OUTPUT=TAP EMU_ORDER=random \

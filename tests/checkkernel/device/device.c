@@ -110,6 +110,7 @@ static void move_gated_add(dd_gated_add_args *g)
     move_table(&g->cond);
     for (int i = 0; i < g->n; i++) {
         MOVE(g->branch[i].f);
+        MOVE(g->branch[i].keep);
         MOVE(g->branch[i].change);
         MOVE(g->branch[i].mask);
         move_rows(&g->branch[i].rows);

@@ -174,6 +174,10 @@ static void test_gated_add(void)
     BAD(gated_add, a.n = DD_MAX_BRANCHES + 1);
     BAD(gated_add, a.branch[1].f = NULL);
     BAD(gated_add, a.branch[0].gate = -2);
+    BAD(gated_add, a.branch[0].f_format = DD_FMT_F16);
+    BAD(gated_add, a.branch[1].out_format = DD_FMT_BF16_BLOCKS);
+    BAD(gated_add, a.branch[0].keep = F(in));
+    BAD(gated_add, a.branch[1].change = F(in), a.branch[1].out_format = DD_FMT_BF16);
     BAD(gated_add, a.branch[1].rows.idx = I(in));
     BAD(gated_add, a.branch[1].rows.count = I(in));
     BAD(gated_add, a.cond.table = NULL);
