@@ -141,8 +141,11 @@ dd_status dd_settings_check_sets(const dd_plan *given, const dd_settings *set, d
 int dd_settings_legs(dd_leg leg[DD_WEIGHT_SETS], const dd_settings *set, const dydit_model *model, const dd_plan *plan,
                      float *const *coefs, int batch);
 dd_status dd_settings_weights(const dd_settings *set, dydit_model *model, const dd_plan *plan, dd_err *err);
-/* {"timestep", "arch", "model"} of the switch. */
+/* {"timestep", "arch", "model"} of the switch, without timestep where the plan alone says it. */
 json_t *dd_switch_doc(const dd_settings *set);
+/* "below timestep 400", "where the plan says". Fills text and returns it. */
+#define DD_SWITCH_TEXT 32
+const char *dd_switch_text(const dd_settings *set, char text[DD_SWITCH_TEXT]);
 /* ERR_UNSUPPORTED where the models of a run have different masks. */
 dd_status dd_settings_trajectory(const dd_settings *set, const dydit_model *model, const dd_plan *plan, dd_err *err);
 

@@ -183,9 +183,10 @@ static dd_status describe(texts *t, const dydit_result *r, const sheet *s, dd_er
     add_text(t, "dydit:model", "%s", r->model->m->cfg.arch);
     add_text(t, "dydit:plan", "%016" PRIx64, r->plan->model_id);
     add_text(t, "dydit:plan-table", "%016" PRIx64, dd_plan_hash(r->plan));
-    if (r->plan->other)
-        add_text(t, "dydit:switch", "below timestep %d to %.24s, %016" PRIx64, set->switch_timestep,
-                 r->plan->other->arch, r->plan->other->model_id);
+    if (r->plan->other) {
+        char where[DD_SWITCH_TEXT];
+        add_text(t, "dydit:switch", "%s to %016" PRIx64, dd_switch_text(set, where), r->plan->other->model_id);
+    }
     add_text(t, "dydit:sampler", "%s, %s steps, eta %g", set->sampler, set->steps, set->eta);
     add_text(t, "dydit:guidance", "%g on %d channels at timesteps %d-%d", set->guided ? set->cfg_scale : 1.0,
              set->cfg_channels, set->cfg_lo, set->cfg_hi);

@@ -146,6 +146,18 @@ static void set_outputs(const run *u, dd_run_spec *spec)
     spec->draw_noise = spec->draw_noise && !u->noise_in;
 }
 
+/* The weight sets, whose weights are there. */
+static int make_legs(run *u, dd_leg leg[DD_WEIGHT_SETS])
+{
+    dydit_result *r = u->r;
+    const int legs = dd_settings_legs(leg, &r->set, u->model, r->plan, u->coefs, r->set.batch_size);
+    for (int i = 0; i < legs; i++) {
+        if (i == 0 || leg[i].weights != leg[0].weights) r->weight_bytes += leg[i].weights->bytes;
+        set_outputs(u, &leg[i].spec);
+    }
+    return legs;
+}
+
 static dd_status execute(run *u, dd_err *err)
 {
     dydit_result *r = u->r;
@@ -158,11 +170,7 @@ static dd_status execute(run *u, dd_err *err)
         return st;
     }
     dd_leg leg[DD_WEIGHT_SETS];
-    const int legs = dd_settings_legs(leg, &r->set, u->model, r->plan, u->coefs, r->set.batch_size);
-    for (int i = 0; i < legs; i++) {
-        if (i == 0 || leg[i].weights != leg[0].weights) r->weight_bytes += leg[i].weights->bytes;
-        set_outputs(u, &leg[i].spec);
-    }
+    const int legs = make_legs(u, leg);
     r->has_dense = u->dense != NULL;
     r->has_profile = u->o.profile != 0;
     dd_sample_job job = {.spec = leg[0].spec,

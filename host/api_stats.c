@@ -194,6 +194,7 @@ static json_t *report_doc(const dydit_result *r, const dydit_stats *s)
 static dd_status report_text(const dydit_result *r, const dydit_stats *s, char **text, dd_err *err)
 {
     dd_str out = {0};
+    char where[DD_SWITCH_TEXT];
     dd_str_addf(&out, "%lld image%s in %.2f s, %.3g images/s  (%s, %s, %s steps, guidance %g, seed %" PRIu64 ")\n",
                 (long long)s->images, s->images == 1 ? "" : "s", s->seconds, s->images_per_s, r->model->m->cfg.arch,
                 r->set.sampler, r->set.steps, r->set.guided ? r->set.cfg_scale : 1.0, r->set.seed);
@@ -203,8 +204,7 @@ static dd_status report_text(const dydit_result *r, const dydit_stats *s, char *
                     s->graphs_recorded, s->graphs_recorded == 1 ? "" : "s");
     else if (r->model->ctx->be->devices) dd_str_addf(&out, "graphs    none, steps are launched op by op\n");
     dd_str_addf(&out, "noise     %s\n", r->set.rng);
-    if (r->plan->other)
-        dd_str_addf(&out, "switch    to %s below timestep %d\n", r->plan->other->arch, r->set.switch_timestep);
+    if (r->plan->other) dd_str_addf(&out, "switch    to %s %s\n", r->plan->other->arch, dd_switch_text(&r->set, where));
     dd_str_addf(&out, "MACs      %.4g G executed, %.4g G dense-equivalent: ratio %.2f\n", s->macs_executed / 1e9,
                 s->macs_dense / 1e9, s->mac_ratio);
     dd_str_addf(&out, "active    heads %.0f %%, MLP groups %.0f %%, tokens %.0f %%\n", 100 * s->heads, 100 * s->groups,

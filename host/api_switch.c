@@ -93,6 +93,17 @@ dd_status dd_settings_trajectory(const dd_settings *set, const dydit_model *mode
 json_t *dd_switch_doc(const dd_settings *set)
 {
     char id[32];
+    json_t *o = json_object();
     snprintf(id, sizeof id, "%016" PRIx64, set->later->m->id);
-    return json_pack("{sissss}", "timestep", set->switch_timestep, "arch", set->later->m->cfg.arch, "model", id);
+    if (set->switch_timestep > 0) json_object_set_new(o, "timestep", json_integer(set->switch_timestep));
+    json_object_set_new(o, "arch", json_string(set->later->m->cfg.arch));
+    json_object_set_new(o, "model", json_string(id));
+    return o;
+}
+
+const char *dd_switch_text(const dd_settings *set, char text[DD_SWITCH_TEXT])
+{
+    if (set->switch_timestep > 0) snprintf(text, DD_SWITCH_TEXT, "below timestep %d", set->switch_timestep);
+    else snprintf(text, DD_SWITCH_TEXT, "where the plan says");
+    return text;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Feature inheritance and two models in a run: as flags and as plan files, in reports, with what they need and refuse.
-# Numbers are held to goldens by test_golden_inherit, bits by test_switch.
+# Numbers are held to goldens by test_golden_inherit, bits by test_api_switch.
 # sanitize: yes
 . tests/cli/lib.bash
 
