@@ -57,7 +57,8 @@ static dd_status measure(const dd_trial *t, int batch, dydit_estimate *e, dd_err
                    n = (uint64_t)(t->o->n_images && !t->o->batch_done ? t->o->n_images : batch);
     uint64_t on_host = n * latent + 2 * (uint64_t)batch * latent; /* results; start and step noise */
     if (t->o->keep_trajectory)
-        on_host += (uint64_t)t->plan->n_steps * n * (latent + 2 * (uint64_t)m->n_routers * (uint64_t)m->cfg.tokens);
+        on_host += n * latent +
+                   (uint64_t)t->plan->n_steps * n * (latent + 2 * (uint64_t)m->n_routers * (uint64_t)m->cfg.tokens);
     e->latent_bytes += on_host;
     e->peak_bytes = on_backend + on_host;
     return DD_OK;

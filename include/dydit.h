@@ -109,7 +109,7 @@ DYDIT_API void dydit_close(dydit_ctx **ctx); /* after everything made from it; s
 /* One sentence about the last failure; borrow, until the next call with this context. Never NULL. */
 DYDIT_API const char *dydit_message(const dydit_ctx *ctx);
 
-/* Asks a running dydit_sample, dydit_eval, dydit_tune or decoding to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
+/* Asks a running dydit_sample, dydit_eval, dydit_tune, dydit_plan_search or decoding to stop at the next step with DYDIT_ERR_CANCELLED. Safe from other threads
  * and signal handlers. The request is forgotten when the next run starts. */
 DYDIT_API void dydit_cancel(dydit_ctx *ctx);
 
@@ -480,6 +480,23 @@ DYDIT_API dydit_status dydit_plan_read_switched(dydit_model *model, dydit_model 
  * asked. DYDIT_ERR_ARG where no widths have the ratio; the message gives the range. *plan: own. */
 DYDIT_API dydit_status dydit_plan_synthetic(dydit_model *model, const dydit_sample_options *options, double ratio,
                                             double tokens, dydit_plan **plan);
+
+typedef struct dydit_search_options {
+    size_t size;
+    double budget; /* executed over dense multiply-adds, conditioning left out of both, above 0 and below 1; required */
+    int (*progress)(void *user, double share); /* after every forward pass, 0..1 of them; non-zero: cancel */
+    void *user;
+} dydit_search_options;
+
+DYDIT_API void dydit_search_options_init(dydit_search_options *options, size_t size);
+
+/* A plan within a budget, by a method of this project (docs/search.md): the plan that `options` make, some of whose branches
+ * are reused at later steps, chosen by errors that are measured on the pictures of `options`: n_images of them, 1 to 64, with
+ * labels and seed. Tokens that routers keep are counted as on these pictures. The same options give the same plan.
+ * DYDIT_ERR_ARG where the budget cannot be kept to; the message says what can. *plan: own. *report: own; JSON, the plans that
+ * were measured on the way with cost and error. NULL: not wanted. dydit_cancel stops it. */
+DYDIT_API dydit_status dydit_plan_search(dydit_model *model, const dydit_sample_options *options,
+                                         const dydit_search_options *search, dydit_plan **plan, char **report);
 DYDIT_API void dydit_plan_close(dydit_plan **plan);
 /* TEXT: table per step. JSON: the plan. SVG: heads and groups per timestep and block, cost per step. *text: own. */
 DYDIT_API dydit_status dydit_plan_report(const dydit_plan *plan, dydit_format format, char **text);

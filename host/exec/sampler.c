@@ -80,6 +80,7 @@ static dd_status alloc_out(const sampler *s, dd_sample_out *o, dd_err *err)
     o->labels = array(&st, err, steps, 1, 1, sizeof *o->labels, "label counts");
     if (!j->keep_trajectory) return st;
     o->trajectory = array(&st, err, steps, n, latents, sizeof *o->trajectory, "the trajectory");
+    o->start = array(&st, err, n, latents, 1, sizeof *o->start, "the trajectory");
     o->tokens = array(&st, err, steps * routers, all_rows(s), tokens, sizeof *o->tokens,
                       "the trajectory's token masks");
     return st;
@@ -100,6 +101,7 @@ void dd_sample_out_fini(dd_sample_out *o)
     free(o->rows);
     free(o->labels);
     free(o->trajectory);
+    free(o->start);
     free(o->tokens);
     memset(o, 0, sizeof *o);
 }
@@ -179,7 +181,9 @@ static dd_status start_batch(sampler *s)
         if (!j->spec.draw_latents)
             DD_TRY(dd_session_put(dd_relay_at(both[i], 0), DD_IO_LATENTS, s->images, s->start, s->err));
     }
-    return DD_OK;
+    if (!j->keep_trajectory) return DD_OK;
+    return dd_session_get(dd_relay_at(&s->main, 0), DD_IO_LATENTS, s->images, s->out->start + (size_t)s->slot * latents,
+                          s->err);
 }
 
 /* Distinct labels of the batch, null included where the step is guided. */

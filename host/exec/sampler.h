@@ -56,6 +56,7 @@ typedef struct dd_sample_out {
     uint64_t *rows;   /* [steps] rows that ran */
     uint64_t *labels; /* [steps] distinct labels conditioned, summed over batches */
     float *trajectory; /* [steps, n_images, latents], or NULL */
+    float *start;      /* with a trajectory: [n_images, latents] before the first step */
     uint8_t
         *tokens; /* [steps, token routers, rows, S], rows: conditional, then null where any step is guided; or NULL */
     double seconds, dense_seconds;

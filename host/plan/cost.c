@@ -15,19 +15,24 @@ static int64_t cell_tokens(const dd_cell *c, int64_t tokens, const double *kept,
     return c->rows == DD_ROWS_ROUTED && kept ? dd_cost_tokens(tokens, kept[site]) : tokens;
 }
 
+uint64_t dd_cost_cell(const dd_plan *plan, const dd_model *m, int step, int site, const double *kept)
+{
+    const dd_cell *c = dd_plan_cell(plan, step, site);
+    const int64_t tokens = m->cfg.tokens;
+    const int computes = dd_cell_computes(c);
+    uint64_t macs = 0;
+    if (computes) macs = m->sites[site].macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, site));
+    if (c->rows != DD_ROWS_ALL && (computes || c->op == DD_CELL_REUSE_BRANCH)) /* elsewhere no router runs */
+        macs += m->router_macs_token * (uint64_t)tokens;
+    return macs;
+}
+
 dd_cost dd_cost_step(const dd_plan *plan, const dd_model *m, int step, int64_t rows, const double *kept)
 {
-    const int64_t tokens = m->cfg.tokens;
     dd_cost row = {m->fixed_macs_row, m->fixed_macs_row};
     for (int i = 0; i < m->n_sites; i++) {
-        const dd_site *site = &m->sites[i];
-        const dd_cell *c = dd_plan_cell(plan, step, i);
-        row.dense += site->macs(&m->cfg, site->units, tokens);
-        if (!dd_plan_live(plan, m, step, i)) continue;
-        const int computes = dd_cell_computes(c);
-        if (computes) row.executed += site->macs(&m->cfg, dd_popcount64(c->units), cell_tokens(c, tokens, kept, i));
-        if (c->rows != DD_ROWS_ALL && (computes || c->op == DD_CELL_REUSE_BRANCH)) /* elsewhere no router runs */
-            row.executed += m->router_macs_token * (uint64_t)tokens;
+        row.dense += m->sites[i].macs(&m->cfg, m->sites[i].units, m->cfg.tokens);
+        if (dd_plan_live(plan, m, step, i)) row.executed += dd_cost_cell(plan, m, step, i, kept);
     }
     return (dd_cost){row.dense * (uint64_t)rows, row.executed * (uint64_t)rows};
 }

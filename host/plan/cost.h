@@ -14,6 +14,9 @@ typedef struct dd_cost {
  * (measured by a run), or NULL: all tokens. Conditioning (adaLN) is not included, see dd_cost_cond. */
 dd_cost dd_cost_step(const dd_plan *plan, const dd_model *model, int step, int64_t rows, const double *kept);
 
+/* What a cell runs of it for one row. */
+uint64_t dd_cost_cell(const dd_plan *plan, const dd_model *model, int step, int site, const double *kept);
+
 /* Tokens of one row that are kept. A share that is no number in 0..1 counts as all tokens: an upper bound. */
 int64_t dd_cost_tokens(int64_t tokens, double share);
 
