@@ -3,7 +3,7 @@
 // Layout: rows of D; x float32, the others float32 or bf16 and compact with a list.
 // Thread mapping: a block per row of x, threads along it. The first warp looks the row up in the lists of the branches,
 // then each thread sums all branches of its columns in a register, so that x is read and written once.
-// Budget: at most 40 registers, 640 bytes of shared memory, at least 12 blocks.
+// Budget: at most 32 registers, 640 bytes of shared memory, at least 12 blocks.
 // Preconditions: at most DD_MAX_BRANCHES branches, idx only with a count, gates only with a table.
 // Precision: float32; one fused multiply-add per branch, as the residual epilogue of the GEMM; change and what is kept in bf16
 // are rounded to nearest even.

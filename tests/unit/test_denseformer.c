@@ -105,7 +105,7 @@ static int streams_at_once(rig *r)
     dd_use uses[DD_MAX_USES];
     int most = 0;
     rig_must(r, dd_actions_build(&actions, r->plan, &r->err));
-    rig_must(r, dd_structure_build(&s, r->model, &actions, 0, &r->err));
+    rig_must(r, dd_structure_build(&s, r->model, &actions, 0, false, &r->err));
     int *first = calloc((size_t)r->model->n_buffers * 2, sizeof *first), *last = first + r->model->n_buffers;
     assert_non_null(first);
     for (int i = 0; i < s.n; i++) {
@@ -232,7 +232,7 @@ static int count_runs(rig *r, int step, dd_op_id op, int *with_norm)
     int n = 0;
     *with_norm = 0;
     rig_must(r, dd_actions_build(&actions, r->plan, &r->err));
-    rig_must(r, dd_structure_build(&s, r->model, &actions, step, &r->err));
+    rig_must(r, dd_structure_build(&s, r->model, &actions, step, false, &r->err));
     for (int i = 0; i < s.n; i++) {
         if (!s.at[i].runs || s.at[i].node.op != op) continue;
         n++;
