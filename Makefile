@@ -163,7 +163,7 @@ VERSION = $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_p
 # ---- build ---------------------------------------------------------------------------------------------------------
 
 .PHONY: all lib cli unit unit-fast fuzzers checkkernel examples asan tsan debug softisa check test test-run demo \
-	demo-run fuzz layers emu emu-tests \
+	demo-run methods fuzz layers emu emu-tests \
 	format format-check install uninstall clean help print-config print-nvcc FORCE
 
 all: lib cli $(CUDA_SO)
@@ -545,6 +545,8 @@ demo:
 	+@$(MAKE) demo-run
 demo-run: all
 	@scripts/demo.sh
+methods: all $(B)/tests/tools/st_look
+	@scripts/methods.sh
 
 layers:
 	@scripts/layers.sh
@@ -598,6 +600,7 @@ help:
 	'                the same as all in another configuration, side by side' \
 	'gpu-bundle      build/gpu-bundle: what scripts/gpu_check.sh runs on a machine with a GPU and little else' \
 	'demo            gets dependencies, builds, draws the demo sheet' \
+	'methods         a picture sheet of all methods: cost, speed-up, difference (docs/methods.md)' \
 	'check           build, include directions, format, quick tests; before every commit' \
 	'test            gets dependencies and runs everything, sanitizers too' \
 	'fuzz            fuzzing corpus as a regression test, with sanitizers' \

@@ -4,6 +4,7 @@
  *     st_look meta FILE KEY                            a value of the metadata
  *     st_look raw FILE TENSOR FIRST COUNT              bytes of these rows of the first axis, on stdout; COUNT 0: all
  *     st_look compare FILE TENSOR FILE TENSOR LIMIT    exit status 1 if they differ by more, or are not finite
+ *     st_look mse FILE TENSOR FILE TENSOR              mean squared difference
  *     st_look differ FILE TENSOR FILE TENSOR           how many elements differ, and of how many
  *     st_look json FILE [KEY.KEY...]                   the value there (strings and numbers bare); FILE "-" is stdin */
 #include <math.h>
@@ -54,6 +55,21 @@ static size_t common_size(const json_t *x, const json_t *y)
 {
     if (!json_equal(json_object_get(x, "shape"), json_object_get(y, "shape"))) die("the tensors differ in shape");
     return (offset(x, 1) - offset(x, 0)) / dtype_size(x);
+}
+
+static void mean_square(const st_file *a, const char *name_a, const st_file *b, const char *name_b)
+{
+    const json_t *x = tensor(a, name_a), *y = tensor(b, name_b);
+    const char *dx = json_string_value(json_object_get(x, "dtype")),
+               *dy = json_string_value(json_object_get(y, "dtype"));
+    const unsigned char *px = a->data + offset(x, 0), *py = b->data + offset(y, 0);
+    const size_t n = common_size(x, y);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = element(px + i * dtype_size(x), dx) - element(py + i * dtype_size(y), dy);
+        sum += d * d;
+    }
+    printf("%.9g\n", sum / (double)n);
 }
 
 static void differ(const st_file *a, const char *name_a, const st_file *b, const char *name_b)
@@ -120,9 +136,9 @@ int main(int argc, char **argv)
         rc = compare(&a, argv[3], &b, argv[5], strtod(argv[6], NULL));
         json_decref(b.header);
         free(b.data);
-    } else if (argc == 6 && strcmp(argv[1], "differ") == 0) {
+    } else if (argc == 6 && (strcmp(argv[1], "differ") == 0 || strcmp(argv[1], "mse") == 0)) {
         read_file(&b, argv[4]);
-        differ(&a, argv[3], &b, argv[5]);
+        (*argv[1] == 'd' ? differ : mean_square)(&a, argv[3], &b, argv[5]);
         json_decref(b.header);
         free(b.data);
     } else {
