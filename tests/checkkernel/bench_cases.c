@@ -215,9 +215,9 @@ static dd_status open_gated_add(ck_bench_work *w, const ck_bench_case *c)
     dd_gated_add_args *g = &w->args.gated_add;
     const size_t branch = (size_t)(c->rows ? c->rows : c->m) * D;
     *g = (dd_gated_add_args){.n = DD_MAX_BRANCHES, .r = c->m / TOKENS, .s = TOKENS, .d = D};
-    g->x = numbers(w, (size_t)c->m * D);
+    g->x = ck_bench_numbers(w, (size_t)c->m * D);
     g->cond = conditions(w, DD_MAX_BRANCHES * D);
-    w->branches = own(w, CK_BENCH_STEP * DD_MAX_BRANCHES * branch * sizeof(float));
+    w->branches = ck_bench_own(w, CK_BENCH_STEP * DD_MAX_BRANCHES * branch * sizeof(float));
     const dd_row_list rows = c->rows ? every_other_row(w, c->rows) : (dd_row_list){NULL, NULL};
     for (int i = 0; i < g->n; i++) g->branch[i] = (dd_branch){.f = w->branches, .rows = rows, .gate = i * D};
     w->bytes = 4.0 * DD_MAX_BRANCHES * (double)branch;
