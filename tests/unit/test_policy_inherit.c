@@ -72,7 +72,7 @@ static void counts_of_schedules(void **state)
     rig r = rig_open(MODEL_D64, "ref");
     for (int steps = 2; steps <= 40; steps++)
         for (int stride = 1; stride <= steps + 1; stride++) {
-            char length[8], shape[3][64];
+            char length[16], shape[3][64];
             snprintf(length, sizeof length, "%d", steps);
             for (int k = 0; k < 3; k++) {
                 char policy[96];
