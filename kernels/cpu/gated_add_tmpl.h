@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Formula: x[row,:] += gate * f[row,:] for every branch in turn; keep = f; change = gate * f, 0 where the mask says no.
- * Layout: rows of D; x float32, the others float32 or bf16 and compact with a list. Thread mapping: items of 16 rows of x,
- * which stay in the cache while the branches stream past. Budget: registers. Preconditions: checked in gated_add.c.
+ * Layout: rows of D; x float32, the others float32 or bf16 and compact with a list. Thread mapping: items of rows of x that
+ * stay in the first cache while the branches stream past; of the next branch the same place is fetched ahead, since it lies
+ * where no hardware looks for it. Budget: registers. Preconditions: checked in gated_add.c.
  * Precision: float32; one fused multiply-add per branch, as the residual epilogue of the GEMM; change and what is kept in bf16
  * are rounded to nearest even. */
 #include "kernels/cpu/cpu_vec.h"
@@ -46,6 +47,7 @@ DD_INLINE void gated_store(void *row, bool bf16, int64_t j, vf v, int n)
 typedef struct gated_rows {
     float *x;
     const void *f;
+    const char *ahead; /* in the next branch, or NULL */
     const float *gate;
     void *keep, *change;
     bool out_bf16;
@@ -54,8 +56,10 @@ typedef struct gated_rows {
 
 DD_INLINE void gated_sum(const gated_rows *r, bool f_bf16)
 {
+    const int bytes = f_bf16 ? (int)sizeof(uint16_t) : (int)sizeof(float);
     for (int j = 0; j < r->d; j += DD_VL) {
         const int left = r->d - j;
+        if (r->ahead) __builtin_prefetch(r->ahead + (int64_t)j * bytes);
         const vf f = gated_load(r->f, f_bf16, j, left), g = r->gate ? gated_f32(r->gate + j, left) : vsplat(1);
         const vf sum = vfma(g, f, gated_f32(r->x + j, left));
         if (r->keep) gated_store(r->keep, r->out_bf16, j, f, left);
@@ -80,10 +84,12 @@ static void *gated_at(const void *p, dd_format format, int64_t element)
     return p ? (char *)(uintptr_t)p + element * bytes : NULL;
 }
 
-/* Rows [first, last) of x get one branch. */
-static void gated_branch(const dd_gated_add_job *job, const dd_branch *b, int64_t first, int64_t last)
+/* Rows [first, last) of x get one branch. next: NULL, or the one after it. */
+static void gated_branch(const dd_gated_add_job *job, const dd_branch *b, const dd_branch *next, int64_t first,
+                         int64_t last)
 {
     const dd_gated_add_args *g = job->g;
+    const bool ahead = next && !next->rows.idx && !b->rows.idx && next->f_format == b->f_format;
     const bool f_bf16 = b->f_format == DD_FMT_BF16;
     const int64_t d = g->d, held = b->rows.idx ? *b->rows.count : last;
     for (int64_t i = b->rows.idx ? dd_row_lower(b->rows.idx, held, first) : first; i < held; i++) {
@@ -91,6 +97,7 @@ static void gated_branch(const dd_gated_add_job *job, const dd_branch *b, int64_
         if (row >= last) break;
         const gated_rows r = {.x = g->x + row * d,
                               .f = gated_at(b->f, b->f_format, i * d),
+                              .ahead = ahead ? gated_at(next->f, next->f_format, i * d) : NULL,
                               .gate = b->gate < 0 ? NULL : dd_cond_at(&g->cond, job->step, row / g->s) + b->gate,
                               .keep = gated_at(b->keep, b->out_format, i * d),
                               .change = gated_at(b->change, b->out_format, i * d),
@@ -109,7 +116,8 @@ static void gated_add_task(void *arg, int item, int thread)
     const dd_gated_add_args *g = job->g;
     const int64_t all = (int64_t)g->r * g->s, first = (int64_t)item * job->rows;
     const int64_t last = first + job->rows < all ? first + job->rows : all;
-    for (int i = 0; i < g->n; i++) gated_branch(job, &g->branch[i], first, last);
+    for (int i = 0; i < g->n; i++)
+        gated_branch(job, &g->branch[i], i + 1 < g->n ? &g->branch[i + 1] : NULL, first, last);
 }
 
 static dd_status gated_add(const dd_exec *exec, const dd_gated_add_args *args)
