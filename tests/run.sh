@@ -233,7 +233,10 @@ under_tsan() {
     mapfile -t list < <(printf '%s\n' "${list[@]}" | sort -u)
     programs=("${list[@]/#/build/tsan/}")
     build tsan "${programs[@]%.c}" build/tsan/tests/checkkernel || return
+    # The loops of `ref` are those of one thread.
+    export DYDIT_TEST_BACKEND=cpu
     units tsan "${list[@]}"
+    unset DYDIT_TEST_BACKEND
     checkkernel "tsan/checkkernel" build/tsan/tests/checkkernel --quick \
         --impl=cpu_avx2,cpu_avx512bf16,cpu_amx # the division of work is shared, and tsan is slow
 }

@@ -194,6 +194,10 @@ static void ddim_every_step(void **state)
 static void demo_model(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    print_message("# 50 steps of the demo model take long, and tests/cli/sample.sh has it under this sanitizer\n");
+    skip();
+#endif
     dydit_ctx *ctx = golden_ctx("cpu", 2);
     dydit_model *model = golden_model(ctx, demo);
     golden g = golden_open(demo_expected);
