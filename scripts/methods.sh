@@ -11,18 +11,25 @@ cd "$(dirname "$0")/.."
 # One row each: its name, and the flags of `dydit sample`. --search R, which sample does not have, stands for the plan that
 # `dydit plan --search --budget R` finds. A new method is a new row.
 methods='
-complete model              | --dense
-FORA, every 2nd step        | --dense --policy fora:interval=2
-FORA, every 3rd step        | --dense --policy fora:interval=3
-FORA, every 5th step        | --dense --policy fora:interval=5
-search, budget 0.5          | --dense --search 0.5
-search, budget 0.3          | --dense --search 0.3
-DyDiT                       |
-DyDiT, FORA, every 2nd step | --policy fora:interval=2
-DyDiT, FORA, every 3rd step | --policy fora:interval=3
-DyDiT, FORA, every 5th step | --policy fora:interval=5
-DyDiT, search, budget 0.3   | --search 0.3
-DyDiT, search, budget 0.15  | --search 0.15
+complete model               | --dense
+FORA, every 2nd step         | --dense --policy fora:interval=2
+FORA, every 3rd step         | --dense --policy fora:interval=3
+FORA, every 5th step         | --dense --policy fora:interval=5
+Learning-to-Cache            | --dense --policy l2c:router=models/glyphs-l2c-ddim50.json
+inherit delta, stride 2      | --dense --policy inherit:mode=delta,stride=2
+inherit delta, stride 3      | --dense --policy inherit:mode=delta,stride=3
+inherit output, blocks 2-5   | --dense --policy inherit:mode=output,sites=blocks.2-5,stride=2
+search, budget 0.5           | --dense --search 0.5
+search, budget 0.3           | --dense --search 0.3
+DyDiT                        |
+DyDiT, FORA, every 2nd step  | --policy fora:interval=2
+DyDiT, FORA, every 3rd step  | --policy fora:interval=3
+DyDiT, FORA, every 5th step  | --policy fora:interval=5
+DyDiT, Learning-to-Cache     | --policy l2c:router=models/glyphs-l2c-ddim50.json
+DyDiT, inherit delta, 2      | --policy inherit:mode=delta,stride=2
+DyDiT, inherit delta, 3      | --policy inherit:mode=delta,stride=3
+DyDiT, search, budget 0.3    | --search 0.3
+DyDiT, search, budget 0.15   | --search 0.15
 '
 
 build=${BUILD:-build/${CONFIG:-release}}
@@ -110,7 +117,7 @@ where="${cpu:-unknown CPU}, $("$look" json "$tmp/0.0.json" settings.backend)"
 
 # ---- methods.svg ----
 {
-    ink='#1c2733' muted='#5c6b7a' row=76 top=96
+    ink='#1c2733' muted='#5c6b7a' row=62 top=96
     height=$((top + n * row + 16))
     cat <<END
 <svg xmlns="http://www.w3.org/2000/svg" width="960" height="$height" viewBox="0 0 960 $height" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif" font-size="13" fill="$ink" role="img">
@@ -124,12 +131,12 @@ where="${cpu:-unknown CPU}, $("$look" json "$tmp/0.0.json" settings.backend)"
 END
     for ((k = 0; k < n; k++)); do
         y=$((top + k * row))
-        printf '<text x="24" y="%d">%s</text>\n' $((y + 40)) "${names[$k]}"
+        printf '<text x="24" y="%d">%s</text>\n' $((y + 36)) "${names[$k]}"
         printf '<image x="220" y="%d" width="411" height="54" style="image-rendering:pixelated" href="data:image/png;base64,%s"/>\n' \
-            $((y + 9)) "$(base64 -w 0 "$tmp/$k.png")"
-        printf '<text x="740" y="%d" text-anchor="end">%.2f</text>\n' $((y + 40)) "${ratio[$k]}"
-        printf '<text x="830" y="%d" text-anchor="end">%.2f</text>\n' $((y + 40)) "${speed[$k]}"
-        printf '<text x="936" y="%d" text-anchor="end">%.2g</text>\n' $((y + 40)) "${mse[$k]}"
+            $((y + 4)) "$(base64 -w 0 "$tmp/$k.png")"
+        printf '<text x="740" y="%d" text-anchor="end">%.2f</text>\n' $((y + 36)) "${ratio[$k]}"
+        printf '<text x="830" y="%d" text-anchor="end">%.2f</text>\n' $((y + 36)) "${speed[$k]}"
+        printf '<text x="936" y="%d" text-anchor="end">%.2g</text>\n' $((y + 36)) "${mse[$k]}"
         printf '<line x1="24" y1="%d" x2="936" y2="%d" stroke="#e6eaee"/>\n' "$y" "$y"
     done
     echo '</svg>'

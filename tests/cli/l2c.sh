@@ -26,6 +26,8 @@ equal "policy in the report" dense+l2c:0.5 "$(json "$OUT" settings.policy)"
 run bench --ckpt "$DIT" --steps 10 --repeat 1 --warmup 0 --mode dense $policy --vs-dense --threads 2 --json
 equal "bench: the policy" l2c:router=r.pt "$(json "$OUT" protocol.policy)"
 
+accepted plan --ckpt "$GLYPHS" --steps ddim50 --dense --policy "l2c:router=$ROOT/models/glyphs-l2c-ddim50.json" -q -o demo.json
+
 # At a threshold of 1 every even step reuses all six sites; FORA with an interval of 2 computes these and the first.
 run plan --ckpt "$DIT" --steps 10 $policy,threshold=1 -q -o all.json
 equal "threshold 1: five steps reuse" 30 "$(grep -o '"op":"REUSE_BRANCH"' all.json | wc -l)"
