@@ -6,7 +6,7 @@
 #
 # 2000 letters of the demo model by STEPS steps (default ddim2), killed with SIGKILL three times and gone on with: are they the bytes
 # of an unbroken run? --large: a set of more than 4 GiB from made-up pictures instead, written and read, which needs its room in
-# TMPDIR. Needs what `make all tools` builds. Python with numpy reads the results where it is there (PYTHON, default python3).
+# TMPDIR. Needs what `make unit` builds. Python with numpy reads the results where it is there (PYTHON, default python3).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=build/${CONFIG:-release}
