@@ -4,6 +4,7 @@
 
 #include "cli/outputs.h"
 #include "cli/plan.h"
+#include "cli/policy.h"
 #include "cli/stop.h"
 
 #define ROW(...) CLI_ROW(plan_args, __VA_ARGS__)
@@ -16,14 +17,7 @@ static const cli_option options[] = {
     ROW(REAL, "eta", 0, eta, "X", "0", 0, 1, "noise added by DDIM"),
     ROW(REAL, "cfg-scale", 0, cfg_scale, "X", "4", 0, 1e6, "guidance; 1: none"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
-    ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
-        "reuses at\n"
-        "every other step what a trained router says;\ninherit:mode=delta,stride=N reuses what was added,\n"
-        "mode=output what came out (docs/plan.md)"),
-    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
-        "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
-        "those of now"),
+    CLI_POLICY_ROWS(plan_args),
     CLI_SWITCH_ROW(plan_args),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "show this plan instead"),
@@ -42,8 +36,7 @@ static const cli_option options[] = {
     ROW(INT, "batch-size", "b,per-proc-batch-size", batch_size, "N", "1", 1, 4096, "pictures at a time"),
     ROW(REAL, "tokens", 0, tokens, "X", "1", 0.01, 1, "share that token routers are assumed to keep"),
     ROW(REAL, "launch-us", 0, launch_us, "X", "2", 0, 1000, "microseconds assumed per kernel; 1 in a graph, 0: none"),
-    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", "auto", 0, 0,
-        "of kept branches: f32, bf16; auto: bf16 in runs in bf16 or fp16"),
+    CLI_CACHE_ROW(plan_args),
     CLI_HEADING("files"),
     ROW(TEXT, "output", "o", output, "FILE", 0, 0, 0, "the plan as JSON, for dydit sample --plan"),
     ROW(TEXT, "svg", "plan-svg", svg, "FILE", 0, 0, 0, "a drawing of it"),

@@ -2,6 +2,7 @@
  * Flags of `dydit sample`: the table, and which of them go together. */
 #include <string.h>
 
+#include "cli/policy.h"
 #include "cli/sample.h"
 
 #define DEFAULT_PICTURE "sample.png"
@@ -39,16 +40,8 @@ static const cli_option options[] = {
     ROW(INT, "cfg-channels", 0, cfg_channels, "N", "0", 0, 4096, "channels guided; 0: what the model says"),
     ROW(PAIR, "cfg-interval", 0, cfg_interval, "LO HI", "0,999", 0, 999, "guide at timesteps LO..HI only"),
     ROW(TEXT, "plan", 0, plan, "FILE", 0, 0, 0, "run this plan (see dydit plan)"),
-    ROW(ONCE, "policy", 0, policy, "NAME", 0, 0, 0,
-        "fora:interval=N computes every N-th step and reuses its\nbranches in between; l2c:router=FILE,threshold=X "
-        "reuses at\n"
-        "every other step what a trained router says;\ninherit:mode=delta,stride=N reuses what was added,\n"
-        "mode=output what came out (docs/plan.md)"),
-    ROW(TEXT, "reuse-tokens", 0, reuse_tokens, "NAME", 0, 0, 0,
-        "tokens that get a reused MLP: frozen (default), those of\nthen; intersect, of these those of now; fresh, "
-        "those of now"),
-    ROW(TEXT, "cache-dtype", 0, cache_dtype, "NAME", "auto", 0, 0,
-        "of kept branches: f32, bf16; auto: bf16 in runs in bf16 or fp16"),
+    CLI_POLICY_ROWS(sample_args),
+    CLI_CACHE_ROW(sample_args),
     CLI_SWITCH_ROW(sample_args),
     ROW(FLAG, "dense", 0, dense, 0, 0, 0, 0, "compute everything, ask no router"),
     ROW(FLAG, "compare-dense", 0, compare_dense, 0, 0, 0, 0, "time the complete model as well"),

@@ -29,33 +29,17 @@ verdict $? "the code without a header of 9.8 or later" "$tmp/out"
 
 # ---- opening the library ---------------------------------------------------------------------------------------------
 
-# library VERSION CALLS...: a shared object of that name with these functions, in $tmp/lib
-library() {
-    local call
-    rm -rf "$tmp/lib" && mkdir "$tmp/lib"
-    for call in "${@:2}"; do echo "unsigned long cudnn$call(void) { return $1; }"; done >"$tmp/library.c"
-    ${CC:-cc} -shared -fPIC -o "$tmp/lib/libcudnn.so.9" "$tmp/library.c"
-}
-
-# opens NAME STATUS REGEX: what the loader finds in $tmp/lib
-opens() {
-    local status=0
-    LD_LIBRARY_PATH=$tmp/lib "$tmp/load" >"$tmp/out" 2>&1 || status=$?
-    [ $status = "$2" ] && grep -Eq "^$3\$" "$tmp/out"
-    verdict $? "$1" "$tmp/out"
-}
-
 calls=$(sed -n 's/^ *CALL(\([A-Za-z]*\)).*/\1/p' "$root/host/exec/plugin_cuda_dnn.h")
 if "${cc[@]}" -o "$tmp/load" "$root"/tests/emu/cudnn/test_load.c "$root"/host/exec/plugin_cuda_{dnn_load,library}.c -ldl -pthread \
     >"$tmp/out" 2>&1; then
     # shellcheck disable=SC2086 # words
-    library 90912 $calls && opens "a library" 0 "9.9.12\|$tmp/lib/libcudnn.so.9"
+    library cudnn libcudnn.so.9 90912 $calls && opens "a library" 0 "9.9.12\|$tmp/lib/libcudnn.so.9"
     # shellcheck disable=SC2086
-    library 90705 $calls && opens "one that is too old" 1 '\|libcudnn.so.9 is of version 9.7.5, this build is for 9.8 to 9.99'
+    library cudnn libcudnn.so.9 90705 $calls && opens "one that is too old" 1 '\|libcudnn.so.9 is of version 9.7.5, this build is for 9.8 to 9.99'
     # shellcheck disable=SC2086
-    library 100000 $calls && opens "one of another major version" 1 '\|libcudnn.so.9 is of version 10.0.0, this build is for 9.8 to 9.99'
+    library cudnn libcudnn.so.9 100000 $calls && opens "one of another major version" 1 '\|libcudnn.so.9 is of version 10.0.0, this build is for 9.8 to 9.99'
     # shellcheck disable=SC2086
-    library 91900 ${calls/BackendExecute/} && opens "one that lacks a call" 1 '\|libcudnn.so.9 has no function cudnnBackendExecute'
+    library cudnn libcudnn.so.9 91900 ${calls/BackendExecute/} && opens "one that lacks a call" 1 '\|libcudnn.so.9 has no function cudnnBackendExecute'
     echo text >"$tmp/lib/libcudnn.so.9" && opens "no library" 1 '\|.*libcudnn.so.9: .*'
 else
     not_ok "the loader is compiled" "$tmp/out"

@@ -26,31 +26,15 @@ fi
 
 # ---- opening the library ---------------------------------------------------------------------------------------------
 
-# library VERSION CALLS...: a shared object of that name with these functions, in $tmp/lib
-library() {
-    local call
-    rm -rf "$tmp/lib" && mkdir "$tmp/lib"
-    for call in "${@:2}"; do echo "unsigned long cublasLt$call(void) { return $1; }"; done >"$tmp/library.c"
-    ${CC:-cc} -shared -fPIC -o "$tmp/lib/libcublasLt.so.13" "$tmp/library.c"
-}
-
-# opens NAME STATUS REGEX: what the loader finds in $tmp/lib
-opens() {
-    local status=0
-    LD_LIBRARY_PATH=$tmp/lib "$tmp/load" >"$tmp/out" 2>&1 || status=$?
-    [ $status = "$2" ] && grep -Eq "^$3\$" "$tmp/out"
-    verdict $? "$1" "$tmp/out"
-}
-
 calls=$(sed -n 's/^ *CALL(\([A-Za-z]*\)).*/\1/p' "$root/kernels/cuda/lt.h")
 if (cd "$root" && ${CC:-cc} -std=c11 -I. -Itests/emu/lt -isystem "$cuda" -o "$tmp/load" tests/emu/lt/test_load.c \
     host/exec/plugin_cuda_{lt_load,library}.c -ldl -pthread) >"$tmp/out" 2>&1; then
     # shellcheck disable=SC2086 # words
-    library 130205 $calls && opens "a library" 0 "13.2.5\|$tmp/lib/libcublasLt.so.13"
+    library cublasLt libcublasLt.so.13 130205 $calls && opens "a library" 0 "13.2.5\|$tmp/lib/libcublasLt.so.13"
     # shellcheck disable=SC2086
-    library 120900 $calls && opens "one of another version" 1 '\|libcublasLt.so.13 is of version 12, this build is for 13'
+    library cublasLt libcublasLt.so.13 120900 $calls && opens "one of another version" 1 '\|libcublasLt.so.13 is of version 12, this build is for 13'
     # shellcheck disable=SC2086
-    library 130205 ${calls/MatrixLayoutCreate/} && opens "one that lacks a call" 1 '\|libcublasLt.so.13 has no function cublasLtMatrixLayoutCreate'
+    library cublasLt libcublasLt.so.13 130205 ${calls/MatrixLayoutCreate/} && opens "one that lacks a call" 1 '\|libcublasLt.so.13 has no function cublasLtMatrixLayoutCreate'
     echo text >"$tmp/lib/libcublasLt.so.13" && opens "no library" 1 '\|.*libcublasLt.so.13: .*'
 else
     not_ok "the loader is compiled" "$tmp/out"

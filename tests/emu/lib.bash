@@ -50,3 +50,19 @@ run() {
     [ ! -s "$tmp/out" ] || status=1
     verdict $status "$1" "$tmp/out"
 }
+
+# library PREFIX FILE VERSION CALLS...: a shared object of that name with these functions, in $tmp/lib
+library() {
+    local call
+    rm -rf "$tmp/lib" && mkdir "$tmp/lib"
+    for call in "${@:4}"; do echo "unsigned long $1$call(void) { return $3; }"; done >"$tmp/library.c"
+    ${CC:-cc} -shared -fPIC -o "$tmp/lib/$2" "$tmp/library.c"
+}
+
+# opens NAME STATUS REGEX: what the loader $tmp/load finds in $tmp/lib
+opens() {
+    local status=0
+    LD_LIBRARY_PATH=$tmp/lib "$tmp/load" >"$tmp/out" 2>&1 || status=$?
+    [ $status = "$2" ] && grep -Eq "^$3\$" "$tmp/out"
+    verdict $? "$1" "$tmp/out"
+}
